@@ -7,6 +7,7 @@
 //! is taken off first, so that nobody can forget to. MQTT 3.1.1 does not know it; it is read the same there, as other brokers have it.
 
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -20,17 +21,6 @@ pub struct Topic(Text);
 /// A topic filter: `+` and `#` are whole levels, `#` is the last; at most [`LEVELS_MAX`] levels.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Filter(Text);
-
-/// One level of a [`Filter`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Level<'a> {
-    /// This very name; it may be empty.
-    Name(&'a str),
-    /// `+`: any one level.
-    Any,
-    /// `#`: the level above it, and everything below.
-    Rest,
-}
 
 /// Why a text is no topic name or no topic filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -138,9 +128,9 @@ impl Filter {
         Some((name, Filter(self.0.slice_ref(topics))))
     }
 
-    /// The levels, at least one, of the filter without the prefix of a shared subscription.
-    pub fn levels(&self) -> impl Iterator<Item = Level<'_>> {
-        self.topics().split('/').map(Level::of)
+    /// The levels, at least one, of the filter without the prefix of a shared subscription; `+` and `#` are levels too.
+    pub fn levels(&self) -> std::str::Split<'_, char> {
+        self.topics().split('/')
     }
 
     /// Whether a message with this name is for a subscriber with this filter.
@@ -150,9 +140,9 @@ impl Filter {
             return false;
         }
         let mut names = topic.levels();
-        for level in self.levels() {
+        for level in self.levels().map(Level::of) {
             match (level, names.next()) {
-                // The level above `#` is matched too, so the name may have ended. [MQTT-4.7.1-2]
+                // The level above `#` is matched too (section 4.7.1.2), so the name may have ended.
                 (Level::Rest, _) => return true,
                 (Level::Any, Some(_)) => {}
                 (Level::Name(wanted), Some(name)) if wanted == name => {}
@@ -205,6 +195,16 @@ impl Filter {
     }
 }
 
+/// One level of a filter.
+enum Level<'a> {
+    /// This very name; it may be empty.
+    Name(&'a str),
+    /// `+`: any one level.
+    Any,
+    /// `#`: the level above it, and everything below.
+    Rest,
+}
+
 impl<'a> Level<'a> {
     fn of(level: &'a str) -> Level<'a> {
         match level {
@@ -248,6 +248,14 @@ impl From<std::convert::Infallible> for TopicError {
     }
 }
 
+impl Deref for Topic {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl FromStr for Topic {
     type Err = TopicError;
 
@@ -265,6 +273,14 @@ impl fmt::Display for Topic {
 impl fmt::Debug for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl Deref for Filter {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
     }
 }
 
@@ -341,7 +357,7 @@ mod tests {
     fn a_shared_subscription_has_a_name_and_a_filter() {
         let shared = filter("$share/g/a/+");
         assert_eq!(shared.shared(), Some(("g", filter("a/+"))));
-        assert_eq!(shared.levels().collect::<Vec<_>>(), [Level::Name("a"), Level::Any]);
+        assert_eq!(shared.levels().collect::<Vec<_>>(), ["a", "+"]);
         assert!(shared.matches(&topic("a/b")));
         assert!(filter("a/#").covers(&shared) && shared.covers(&filter("a/b")));
         assert_eq!(filter("$share").shared(), None);
