@@ -29,6 +29,8 @@ pub struct Config {
     pub seal: crate::seal::Config,
     /// The pipeline.
     pub ingest: crate::ingest::Config,
+    /// The data directory and the quarantine.
+    pub store: crate::store::Config,
     /// Sessions.
     pub broker: crate::broker::Config,
     /// The end.

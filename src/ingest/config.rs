@@ -19,6 +19,9 @@ pub struct Config {
     /// The longest pause between two tries of a commit that failed for a passing cause.
     #[serde(with = "humantime_serde")]
     pub retry_delay_max: Duration,
+    /// How long after a device's reconnect an envelope that is stored already counts as a retry of the device, not as a replay.
+    #[serde(with = "humantime_serde")]
+    pub retry_window: Duration,
 }
 
 impl Default for Config {
@@ -28,6 +31,7 @@ impl Default for Config {
             batch_bytes_max: 8 * 1024 * 1024,
             in_flight_bytes_max: 256 * 1024 * 1024,
             retry_delay_max: Duration::from_secs(5),
+            retry_window: Duration::from_secs(60),
         }
     }
 }
