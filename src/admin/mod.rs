@@ -1,1 +1,4 @@
 //! admin
+pub mod config;
+
+pub use config::Config;

@@ -1,1 +1,4 @@
 //! broker
+pub mod config;
+
+pub use config::Config;

@@ -1,1 +1,4 @@
 //! edge
+pub mod config;
+
+pub use config::Config;

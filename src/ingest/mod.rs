@@ -1,1 +1,4 @@
 //! ingest
+pub mod config;
+
+pub use config::Config;

@@ -1,1 +1,4 @@
 //! seal
+pub mod config;
+
+pub use config::Config;
