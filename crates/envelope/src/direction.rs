@@ -4,7 +4,6 @@
 //! to the device at all, so only a frame opens as anything but [`Direction::FromDevice`].
 
 use crate::DeviceId;
-use crate::key::Mac;
 
 /// Who speaks to whom, and about what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,21 +27,23 @@ impl Direction {
 }
 
 /// The bytes that are under the seal and not in the message: label, a zero byte, the length of the device id, the device id.
-#[derive(Clone, Copy)]
 pub(crate) struct Context<'a> {
-    pub(crate) device: &'a DeviceId,
-    pub(crate) direction: Direction,
+    label: &'static [u8],
+    zero_and_len: [u8; 2],
+    device: &'a [u8],
 }
 
-impl Context<'_> {
-    pub(crate) fn feed(self, mac: &mut Mac) {
-        mac.update(self.direction.label());
-        mac.update(&[0, self.device.len()]);
-        mac.update(self.device.as_bytes());
+impl<'a> Context<'a> {
+    pub(crate) fn new(device: &'a DeviceId, direction: Direction) -> Self {
+        Self { label: direction.label(), zero_and_len: [0, device.len()], device: device.as_bytes() }
+    }
+
+    pub(crate) fn parts(&self) -> [&[u8]; 3] {
+        [self.label, &self.zero_and_len, self.device]
     }
 
     #[cfg(feature = "cose")]
-    pub(crate) fn len(self) -> usize {
-        self.direction.label().len() + 2 + usize::from(self.device.len())
+    pub(crate) fn len(&self) -> usize {
+        self.parts().iter().map(|part| part.len()).sum()
     }
 }

@@ -9,12 +9,15 @@ use crate::header::Algorithm;
 /// 32 bytes, or 8 where it is truncated. Its comparison takes the same time whatever the bytes are.
 #[derive(Clone, Copy, Debug)]
 pub struct Tag {
+    // Zero beyond the length of the tag.
     bytes: [u8; BYTES_MAX],
     algorithm: Algorithm,
 }
 
 impl Tag {
-    pub(crate) fn new(bytes: [u8; BYTES_MAX], algorithm: Algorithm) -> Self {
+    /// Of the whole HMAC, of which the algorithm may keep a part.
+    pub(crate) fn new(mut bytes: [u8; BYTES_MAX], algorithm: Algorithm) -> Self {
+        bytes.iter_mut().skip(algorithm.tag_bytes()).for_each(|byte| *byte = 0);
         Self { bytes, algorithm }
     }
 
@@ -33,6 +36,12 @@ impl Tag {
         self.bytes.get(..self.algorithm.tag_bytes()).unwrap_or_default()
     }
 
+    /// Eight bytes at a time: `subtle` takes each element past an optimisation barrier.
+    fn words(&self) -> [u64; BYTES_MAX / 8] {
+        let (words, _) = self.bytes.as_chunks::<8>();
+        core::array::from_fn(|place| words.get(place).copied().map_or(0, u64::from_ne_bytes))
+    }
+
     /// How it was made.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -41,7 +50,7 @@ impl Tag {
 
 impl PartialEq for Tag {
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes().ct_eq(other.as_bytes()).into()
+        self.algorithm == other.algorithm && bool::from(self.words().ct_eq(&other.words()))
     }
 }
 
