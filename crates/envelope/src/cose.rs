@@ -80,14 +80,11 @@ fn write_whole(
 }
 
 /// The tag over the MAC_structure [RFC 9052 section 6.3], whose external AAD is the context.
-pub(crate) fn tag_of(protected: &[u8], payload: &[u8], algorithm: Algorithm, key: &Key, context: &Context<'_>) -> Tag {
-    let [label, zero_and_len, device] = context.parts();
+pub(crate) fn tag_of(protected: &[u8], payload: &[u8], algorithm: Algorithm, key: &Key, context: &Context) -> Tag {
+    let context = context.as_bytes();
     let heads = [protected.len(), context.len(), payload.len()].map(Head::of);
     let [protected_head, context_head, payload_head] = heads.each_ref().map(Head::as_bytes);
-    key.tag(
-        &[b"\x84\x64MAC0", protected_head, protected, context_head, label, zero_and_len, device, payload_head, payload],
-        algorithm,
-    )
+    key.tag(&[b"\x84\x64MAC0", protected_head, protected, context_head, context, payload_head, payload], algorithm)
 }
 
 /// The head of a byte string, in its shortest form [RFC 8949 section 4.2.1].

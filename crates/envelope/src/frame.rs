@@ -50,7 +50,7 @@ pub fn seal_frame(
     Ok(len)
 }
 
-fn write(frame: &mut [u8], message: &Message<'_>, key: &Key, context: &Context<'_>) -> Option<()> {
+fn write(frame: &mut [u8], message: &Message<'_>, key: &Key, context: &Context) -> Option<()> {
     let (whole, crc) = frame.split_last_chunk_mut::<CRC_BYTES>()?;
     let (signed, tag) = whole.split_at_mut_checked(whole.len().checked_sub(message.algorithm.tag_bytes())?)?;
     let (header, payload) = signed.split_first_chunk_mut::<HEADER_BYTES>()?;
@@ -72,9 +72,8 @@ fn header_of(message: &Message<'_>) -> [u8; HEADER_BYTES] {
 }
 
 /// The tag over the context and a frame's bytes before its tag.
-pub(crate) fn tag_of(signed: &[u8], algorithm: Algorithm, key: &Key, context: &Context<'_>) -> Tag {
-    let [label, zero_and_len, device] = context.parts();
-    key.tag(&[label, zero_and_len, device, signed], algorithm)
+pub(crate) fn tag_of(signed: &[u8], algorithm: Algorithm, key: &Key, context: &Context) -> Tag {
+    key.tag(&[context.as_bytes(), signed], algorithm)
 }
 
 pub(crate) fn parse<'a>(bytes: &'a [u8], policy: &Policy) -> Result<Sealed<'a>, Fault> {

@@ -147,7 +147,7 @@ impl<'a> Sealed<'a> {
         }
     }
 
-    fn tag_anew(&self, key: &Key, context: &Context<'_>) -> Tag {
+    fn tag_anew(&self, key: &Key, context: &Context) -> Tag {
         let algorithm = self.tag.algorithm();
         match &self.body {
             Body::Frame { signed, .. } => frame::tag_of(signed, algorithm, key, context),
