@@ -54,7 +54,7 @@ fn without_a_good_token_nobody_comes_in() {
     tampered.token.replace_range(tampered.token.len() - 4.., "AAAA");
     let other_client_id = Login { client_id: "fan".to_owned(), ..Login::of_device(&gateway, &pump) };
     for version in VERSIONS {
-        let mut answer = |change: &dyn Fn(&mut sealgate::mqtt::Connect), login: &Login| {
+        let answer = |change: &dyn Fn(&mut sealgate::mqtt::Connect), login: &Login| {
             let mut connect = login.connect(version);
             change(&mut connect);
             let mut client = Client::open(&gateway, version);
@@ -129,7 +129,7 @@ fn malformed_packets_end_the_connection_with_their_reason() {
         (&[0x36, 0x05, 0, 1, b'a', 0, 1][..], ReasonCode::MalformedPacket, "QoS 3 [MQTT-3.3.1-4]"),
         (&[0x82, 0x02, 0, 1], ReasonCode::MalformedPacket, "a SUBSCRIBE that is cut short"),
         (&[0x30, 0x80, 0x80, 0x80, 0x01], ReasonCode::PacketTooLarge, "2 MiB where 128 KiB are allowed"),
-        (&[0x10, 0x00], ReasonCode::MalformedPacket, "a second CONNECT, and an empty one"),
+        (&[0x10, 0x00], ReasonCode::ProtocolError, "a second CONNECT [MQTT-3.1.0-2]"),
     ] {
         for version in VERSIONS {
             let mut client = Client::connect(&gateway, version, &login);

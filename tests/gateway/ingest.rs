@@ -125,7 +125,7 @@ fn at_3_1_1_reading_stops_at_the_window_and_nothing_is_lost() {
 
 #[test]
 fn the_common_bound_in_bytes_holds_messages_back_and_loses_none() {
-    let settings = [("ingest.in_flight_bytes_max", "65536"), ("ingest.retry_delay_max", "100ms")];
+    let settings = [("ingest.in_flight_bytes_max", "1048576"), ("ingest.retry_delay_max", "100ms")];
     let gateway = Gateway::start_with(&settings);
     let devices: Vec<Device> = (0..4).map(|number| gateway.add_device(&format!("pump-{number}"))).collect();
     let mut clients: Vec<Client> =
@@ -134,7 +134,7 @@ fn the_common_bound_in_bytes_holds_messages_back_and_loses_none() {
     for (device, client) in devices.iter().zip(&mut clients) {
         for _ in 0..16 {
             let mut draft = device.draft(1.0);
-            (draft.content_format, draft.payload) = (42, vec![7; 8000]);
+            (draft.content_format, draft.payload) = (42, vec![7; 60_000]);
             client.publish(&device.topic(), QoS::AtLeastOnce, draft.seal());
         }
     }

@@ -6,3 +6,7 @@ mod harness;
 
 mod auth;
 mod public;
+mod broker;
+mod edge;
+mod ingest;
+mod shutdown;
