@@ -5,8 +5,9 @@
 mod harness;
 
 mod auth;
-mod public;
 mod broker;
 mod edge;
 mod ingest;
+mod public;
 mod shutdown;
+mod tidy;
