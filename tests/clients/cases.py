@@ -5,7 +5,7 @@ A case is made when it is sent, so that its counter and its time are new. It kno
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import cbor2
 
@@ -61,7 +61,6 @@ class Device:
     sealer: Sealer
     key_version: int
     counter: int = 0
-    extra: dict = field(default_factory=dict)
 
     def facts(self, content_format=110, time_ms=None, clock=True):
         self.counter += 1
@@ -161,7 +160,7 @@ def nothing(_time_ms):
 
 
 def pack(time_ms):
-    """A SenML pack with a value of each type, its readings, and the names of the labels that both formats need."""
+    """The records of a SenML pack with a value of each type, and the readings that they are."""
     base_time = {} if time_ms is None else {"bt": time_ms / 1000 - 60}
     at = (lambda seconds: None) if time_ms is None else (lambda seconds: time_ms - 1000 * seconds)
     later = 0 if time_ms is None else 60

@@ -1,8 +1,8 @@
 """paho-mqtt, as clients in the field use it, with its ears open.
 
-paho 1.6.1 reads the reason code and the properties of PUBACK, PUBREC and PUBCOMP and throws them away: `on_publish` gets the packet
-identifier alone. `Client` therefore looks at the same packet with paho's own classes before paho handles it, and changes nothing
-of what paho does: after a PUBREC that refuses, paho still sends PUBREL, and a server has to bear that.
+paho 1.6.1 reads the reason code and the properties of PUBACK, PUBREC and PUBCOMP and throws them away: `on_publish` gets the
+packet identifier alone. `Client` therefore looks at the same packet with paho's own classes before paho handles it, and changes
+nothing of what paho does: after a PUBREC that refuses, paho still sends PUBREL, and a server has to bear that.
 """
 
 import base64
