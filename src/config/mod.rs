@@ -23,6 +23,10 @@ pub use source::{File, Flag, Sources};
 pub struct Config {
     /// MQTT clients.
     pub edge: crate::edge::Config,
+    /// HTTP for clients.
+    pub public: crate::public::Config,
+    /// Tokens.
+    pub auth: crate::auth::Config,
     /// Operators.
     pub admin: crate::admin::Config,
     /// Envelopes.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::mqtt::PACKET_BYTES_MAX;
 use crate::setting::{Mistake, Plaintext, exposed, outside};
 
 /// How clients come in, and what each of them may cost.
@@ -16,7 +17,7 @@ pub struct Config {
     /// Needed where `listen` is not loopback.
     pub plaintext: Option<Plaintext>,
     /// The largest packet taken, header included; told to MQTT 5 clients as Maximum Packet Size.
-    pub packet_bytes_max: usize,
+    pub packet_bytes_max: u32,
     /// From the accepted socket to a whole CONNECT, handshakes included.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
@@ -41,9 +42,6 @@ impl Default for Config {
         }
     }
 }
-
-/// The largest Remaining Length and the five bytes before it [MQTT-2.1.4].
-const PACKET_BYTES_MAX: usize = 268_435_455 + 5;
 
 impl Config {
     /// What is wrong with values that are well-formed: each with its key.

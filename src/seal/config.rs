@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use sealgate_envelope::Policy;
 use serde::Deserialize;
 
+use super::TimePolicy;
 use crate::setting::{Mistake, outside};
 
 /// The policy under which envelopes are opened.
@@ -47,6 +49,20 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What `open` lets through.
+    pub(super) fn policy(&self) -> Policy {
+        let truncated_tag = match self.truncated_tag {
+            TruncatedTag::Refuse => sealgate_envelope::TruncatedTag::Refuse,
+            TruncatedTag::Allow => sealgate_envelope::TruncatedTag::Allow,
+        };
+        Policy { bytes_max: self.envelope_bytes_max, truncated_tag }
+    }
+
+    /// How far clocks may be apart.
+    pub(super) fn time_policy(&self) -> TimePolicy {
+        TimePolicy { future_tolerance: self.future_tolerance, age_max: self.age_max }
+    }
+
     /// What is wrong with values that are well-formed: each with its key.
     pub fn mistakes(&self) -> Vec<Mistake> {
         let found = [

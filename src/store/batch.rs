@@ -13,6 +13,16 @@ pub enum Entry {
     Refused(Refused),
 }
 
+impl Entry {
+    /// The counter that decides about it, if one does.
+    pub(super) fn seen(&self) -> Option<Seen> {
+        match self {
+            Entry::Accepted(accepted) => Some(accepted.seen),
+            Entry::Refused(refused) => refused.unless_stored,
+        }
+    }
+}
+
 /// What makes two envelopes the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Seen {
@@ -42,6 +52,10 @@ impl Tag {
         let mut bytes = [0; Tag::LEN_MAX];
         bytes.get_mut(..tag.len())?.copy_from_slice(tag);
         Some(Tag { len: tag.len() as u8, bytes })
+    }
+
+    pub(super) fn empty() -> Tag {
+        Tag { len: 0, bytes: [0; Tag::LEN_MAX] }
     }
 
     /// Its bytes.

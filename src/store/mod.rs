@@ -5,11 +5,15 @@
 //! counter of a device is used up at most once. This room knows no MQTT, no envelope and no token: a device id is a name, a tag is
 //! bytes, a secret is a hash.
 //!
-//! What counts as a duplicate, as a replay or as too much is decided by pure code ([`judge`](self), `halving`, `quarantine`), so that a
-//! second database could stand behind the same face with the same answers. SQL is written in [`sqlite`] alone.
+//! What counts as a duplicate, as a replay or as too much is decided by pure code (`judge`, `halving`, `quarantine`), so that a second
+//! database can stand behind the same face with the same answers. SQL is written in `sqlite` and `migrations` alone.
 
 mod batch;
 mod config;
+mod directory;
+mod halving;
+mod judge;
+mod quarantine;
 mod registry;
 mod sqlite;
 
@@ -131,8 +135,8 @@ impl Store {
         self.sqlite.quarantine_usage().await
     }
 
-    /// Whether the quarantine as a whole was full when it was last looked at (by a commit or by [`Store::quarantine_usage`]).
-    /// Costs nothing and may be late, so it is a hint: the bound itself is kept by [`Store::commit`].
+    /// Whether the quarantine as a whole was full when [`Store::quarantine_usage`] was last asked. Costs nothing and may be late, so it is
+    /// a hint: the bound itself is kept by [`Store::commit`].
     pub fn quarantine_looks_full(&self) -> bool {
         self.sqlite.quarantine_looks_full()
     }
@@ -233,3 +237,6 @@ pub enum CommitError {
     #[error("the batch cannot be committed now: {0}")]
     Passing(#[source] StoreError),
 }
+
+#[cfg(test)]
+mod tests;
