@@ -113,7 +113,8 @@ fn a_device_can_neither_hear_nor_speak_for_another() {
     for version in [Version::V311, Version::V5] {
         let mut device = Client::of_device(&gateway, version, &pump);
         let refused = if version == Version::V5 { ReasonCode::NotAuthorized } else { ReasonCode::UnspecifiedError };
-        for filter in ["#", "devices/#", "devices/+/commands/#", "devices/fan/commands/#", "readings/#", "readings/fan"] {
+        for filter in ["#", "devices/#", "devices/+/commands/#", "devices/fan/commands/#", "readings/#", "readings/fan"]
+        {
             assert_eq!(device.subscribe(filter, QoS::AtMostOnce), refused, "{filter}");
         }
         assert_eq!(device.subscribe("devices/pump/commands/#", QoS::AtMostOnce), ReasonCode::Success);
@@ -138,7 +139,9 @@ fn a_service_publishes_nothing_that_the_gateway_or_a_device_alone_publishes() {
     let gateway = Gateway::start();
     gateway.add_device("pump");
     let mut service = client(&gateway, "mighty", &["pub:#", "sub:#"], Version::V5);
-    for topic in ["readings/pump", "devices/pump/telemetry", "devices/pump/commands/go", "devices/pump/status", "$SYS/x"] {
+    for topic in
+        ["readings/pump", "devices/pump/telemetry", "devices/pump/commands/go", "devices/pump/status", "$SYS/x"]
+    {
         assert_eq!(service.publish_acknowledged(topic, payload("x")).code, ReasonCode::NotAuthorized, "{topic}");
     }
     assert_eq!(service.subscribe("$SYS/#", QoS::AtMostOnce), ReasonCode::NotAuthorized, "# never covers a $ topic");

@@ -93,7 +93,9 @@ fn what_cannot_be_committed_now_is_held_and_not_acknowledged() {
         let ids: Vec<_> = (0..10).map(|_| client.publish(&pump.topic(), QoS::AtLeastOnce, pump.seal(1.0))).collect();
         client.send(&Packet::PingReq);
         assert_eq!(client.receive(), Packet::PingResp, "a client that waits is still heard");
-        eventually("all are in flight", || (gateway.metrics().value("sealgate_ingest_in_flight", &[]) == 10.0).then_some(()));
+        eventually("all are in flight", || {
+            (gateway.metrics().value("sealgate_ingest_in_flight", &[]) == 10.0).then_some(())
+        });
         assert!(client.hears_nothing_for(Duration::from_millis(300)));
         assert!(gateway.law_holds());
         drop(lock);
@@ -115,7 +117,9 @@ fn at_3_1_1_reading_stops_at_the_window_and_nothing_is_lost() {
     for _ in 0..40 {
         client.publish(&pump.topic(), QoS::AtLeastOnce, pump.seal(1.0));
     }
-    eventually("the window is full", || (gateway.metrics().value("sealgate_ingest_in_flight", &[]) == 4.0).then_some(()));
+    eventually("the window is full", || {
+        (gateway.metrics().value("sealgate_ingest_in_flight", &[]) == 4.0).then_some(())
+    });
     drop(lock);
     for _ in 0..40 {
         assert!(matches!(client.receive(), Packet::PubAck(_)));
@@ -138,7 +142,9 @@ fn the_common_bound_in_bytes_holds_messages_back_and_loses_none() {
             client.publish(&device.topic(), QoS::AtLeastOnce, draft.seal());
         }
     }
-    eventually("the bound is reached", || (gateway.metrics().value("sealgate_ingest_in_flight", &[]) >= 4.0).then_some(()));
+    eventually("the bound is reached", || {
+        (gateway.metrics().value("sealgate_ingest_in_flight", &[]) >= 4.0).then_some(())
+    });
     assert!(gateway.law_holds());
     drop(lock);
     for client in &mut clients {

@@ -41,7 +41,10 @@ fn the_gateway_ends_in_time_although_the_database_is_away() {
     client.publish(&pump.topic(), QoS::AtLeastOnce, pump.seal(1.0));
     gateway.signal("TERM");
     let packets = client.until_closed();
-    assert!(!packets.iter().any(|packet| matches!(packet, Packet::PubAck(_))), "what is not committed is not acknowledged");
+    assert!(
+        !packets.iter().any(|packet| matches!(packet, Packet::PubAck(_))),
+        "what is not committed is not acknowledged"
+    );
     gateway.ended();
     drop(lock);
     assert_eq!(gateway.sql("SELECT count(*) AS n FROM envelopes")[0]["n"], 1);

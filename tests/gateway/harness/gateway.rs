@@ -145,7 +145,8 @@ impl Gateway {
 
     /// The rows that a query of the database gives, read beside the gateway.
     pub(crate) fn sql(&self, query: &str) -> Vec<serde_json::Value> {
-        let output = Command::new("sqlite3").args(["-readonly", "-json"]).arg(self.database()).arg(query).output().unwrap();
+        let output =
+            Command::new("sqlite3").args(["-readonly", "-json"]).arg(self.database()).arg(query).output().unwrap();
         assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
         // No rows are no JSON at all.
         if output.stdout.is_empty() { Vec::new() } else { serde_json::from_slice(&output.stdout).unwrap() }
