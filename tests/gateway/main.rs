@@ -7,6 +7,7 @@ mod harness;
 mod auth;
 mod broker;
 mod edge;
+mod envelopes;
 mod ingest;
 mod public;
 mod shutdown;

@@ -3,6 +3,7 @@
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -138,9 +139,22 @@ impl Gateway {
         self.metrics().law_difference() == 0.0
     }
 
+    /// Where its data are.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.scratch.join("data")
+    }
+
     /// Where its database is.
-    pub(crate) fn database(&self) -> std::path::PathBuf {
-        self.scratch.join("data").join("sealgate.db")
+    pub(crate) fn database(&self) -> PathBuf {
+        self.data_dir().join("sealgate.db")
+    }
+
+    /// Changes the database as an operator with SQL would, beside the gateway.
+    pub(crate) fn change_by_hand(&self, statement: &str) {
+        let output =
+            Command::new("sqlite3").args(["-cmd", ".timeout 10000"]).arg(self.database()).arg(statement).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{statement}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
     /// The rows that a query of the database gives, read beside the gateway.
