@@ -1,7 +1,7 @@
 //! Bytes that MQTT sends with their length in front, so at most 65,535: wills, correlation data, authentication data.
 //!
-//! A [`Password`] is such bytes too, but is kept apart: it does not print, it is wiped, and it has no part in the buffer that
-//! was read.
+//! A [`Password`] is such bytes too, but is kept apart: it does not print, it is wiped, and it has no part in the
+//! buffer that was read.
 
 use std::fmt;
 use std::ops::Deref;

@@ -1,10 +1,10 @@
 //! The language: bytes and packets.
 //!
-//! One packet model serves MQTT 3.1.1 and 5.0. [`Decoder`] makes packets of bytes and lets nothing through that the standard of
-//! the connection's version does not allow; [`encode`] makes bytes of packets. Payloads and strings are slices of the
-//! buffer that was read; limits are checked before memory is taken. What has to be known of earlier packets to judge one (a packet
-//! identifier in use, a topic alias, the peer's Receive Maximum) is not judged here: sockets, sessions and
-//! rights are `edge`'s, `broker`'s and `auth`'s affairs.
+//! One packet model serves MQTT 3.1.1 and 5.0. [`Decoder`] makes packets of bytes and lets nothing through that the
+//! standard of the connection's version does not allow; [`encode()`] makes bytes of packets. Payloads and strings are
+//! slices of the buffer that was read; limits are checked before memory is taken. What has to be known of earlier
+//! packets to judge one (a packet identifier in use, a topic alias, the peer's Receive Maximum) is not judged here:
+//! sockets, sessions and rights are `edge`'s, `broker`'s and `auth`'s affairs.
 //!
 //! Statement numbers are those of MQTT 5.0, unless "3.1.1" stands before them.
 

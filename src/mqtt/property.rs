@@ -1,5 +1,5 @@
-//! The numbers of the properties (MQTT 5.0, table 2-4). What type each has is `decode::properties`' affair, which packet may
-//! have it is that packet's.
+//! The numbers of the properties (MQTT 5.0, table 2-4). What type each has is `decode::properties`' affair, which
+//! packet may have it is that packet's.
 
 pub(super) const PAYLOAD_FORMAT: u8 = 0x01;
 pub(super) const MESSAGE_EXPIRY: u8 = 0x02;

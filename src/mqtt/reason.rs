@@ -1,6 +1,7 @@
 //! Reason codes: what became of a request, and why a connection ends (MQTT 5.0, section 2.4).
 //!
-//! MQTT 3.1.1 has codes in CONNACK and SUBACK alone; they are turned into these and back here, so that nothing else has to know.
+//! MQTT 3.1.1 has codes in CONNACK and SUBACK alone; they are turned into these and back here, so that nothing else has
+//! to know.
 
 use std::fmt;
 
@@ -202,7 +203,7 @@ mod tests {
 
     #[test]
     fn each_place_has_the_codes_of_its_table() {
-        // Tables 3-1, 3-4, 3-5, 3-6, 3-7, 3-8, 3-9, 3-10 and 3-11 of the standard, by the length of each.
+        // The tables of sections 3.2.2.2, 3.4.2.1, 3.6.2.1, 3.9.3, 3.11.3 and 3.14.2.1, by the length of each.
         let counts = [
             (Place::ConnAck, 22),
             (Place::Taken, 9),

@@ -1,8 +1,8 @@
 //! A string as MQTT has it: UTF-8, without U+0000, at most 65,535 bytes.
 //!
-//! It is a slice of the buffer that it came in, so that a packet is decoded without a copy of its strings. Whoever keeps one for
-//! longer than the packet keeps that whole buffer too, and should keep [`Text::detached`] instead. This module does not know what a string means;
-//! topics and filters are `topic`'s affair.
+//! It is a slice of the buffer that it came in, so that a packet is decoded without a copy of its strings. Whoever
+//! keeps one for longer than the packet keeps that whole buffer too, and should keep [`Text::detached`] instead. This
+//! module does not know what a string means; topics and filters are `topic`'s affair.
 
 use std::fmt;
 use std::ops::Deref;

@@ -3,5 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod harness;
+
+mod auth;
+mod broker;
+mod edge;
+mod ingest;
+mod public;
 mod readme;
+mod shutdown;
 mod tidy;

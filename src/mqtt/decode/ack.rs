@@ -1,6 +1,7 @@
 //! Packets that say what became of something: PUBACK, PUBREC, PUBREL, PUBCOMP, DISCONNECT, AUTH.
 //!
-//! MQTT 5.0 lets each end before its reason code, which is then Success, or before its properties, of which there are then none.
+//! MQTT 5.0 lets each end before its reason code, which is then Success, or before its properties, of which there are
+//! then none.
 
 use super::properties::{Properties, Property, authentication, push, words};
 use super::reader::Reader;

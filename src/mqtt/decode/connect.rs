@@ -9,7 +9,8 @@ use crate::mqtt::packet::publish::PassedOn;
 use crate::mqtt::packet::{QoS, Version};
 use crate::mqtt::text::Text;
 
-/// Reads a CONNECT and sets `known` as soon as its version is read, so that what is wrong with the rest can be answered in it.
+/// Reads a CONNECT and sets `known` as soon as its version is read, so that what is wrong with the rest can be answered
+/// in it.
 pub(super) fn connect(mut body: Reader, known: &mut Option<Version>) -> Result<Connect, DecodeError> {
     let version = version(&mut body)?;
     *known = Some(version);
@@ -65,7 +66,8 @@ impl Flags {
         };
         let is_reserved_set = is_set(0x01); // [MQTT-3.1.2-3]
         let is_will_contradicted = flags.will.is_none() && is_set(0x38); // [MQTT-3.1.2-11], [MQTT-3.1.2-13]
-        let is_password_alone = version == Version::V311 && flags.has_password && !flags.has_user_name; // 3.1.1 [MQTT-3.1.2-22]
+        // 3.1.1 [MQTT-3.1.2-22]
+        let is_password_alone = version == Version::V311 && flags.has_password && !flags.has_user_name;
         if is_reserved_set || is_will_contradicted || is_password_alone {
             return Err(DecodeError::ConnectFlags);
         }

@@ -1,8 +1,8 @@
 //! Packets out of bytes.
 //!
-//! The driver reads into a buffer and asks [`Decoder::decode`] until it says `None`; [`Decoder::needed`] tells how much to
-//! read next. The first byte decides whether the packet may come at all, the fixed header whether it is too large: both are
-//! refused before its body is there. After an error nothing more can be decoded on this connection.
+//! The driver reads into a buffer and asks [`Decoder::decode`] until it says `None`; [`Decoder::needed`] tells how much
+//! to read next. The first byte decides whether the packet may come at all, the fixed header whether it is too large:
+//! both are refused before its body is there. After an error nothing more can be decoded on this connection.
 
 mod ack;
 mod connack;
@@ -39,21 +39,21 @@ enum Peer {
     Server,
 }
 
-/// The most that a limit may be: what MQTT can say, less 1 MiB for what a packet may gain when it is sent on (a name for an alias,
-/// subscription identifiers), so that whatever was decoded can be encoded.
+/// The most that a limit may be: what MQTT can say, less 1 MiB for what a packet may gain when it is sent on (a name
+/// for an alias, subscription identifiers), so that whatever was decoded can be encoded.
 pub const PACKET_BYTES_MAX: u32 = varint::MAX - (1 << 20);
 
-/// The most filters of one SUBSCRIBE or UNSUBSCRIBE; more are refused with 0x97. Each takes at least 4 bytes of the packet and 40
-/// of memory. Clients split such lists; the figure is ten times what one was seen to send.
+/// The most filters of one SUBSCRIBE or UNSUBSCRIBE; more are refused with 0x97. Each takes at least 4 bytes of the
+/// packet and 40 of memory. The figure is a choice: a client may send any number of such packets.
 pub const SUBSCRIPTIONS_MAX: usize = 1_000;
 
-/// The most user properties, or subscription identifiers, of one packet; more are refused with 0x97. Each takes at least 5 bytes
-/// of the packet and 64 of memory.
+/// The most user properties, or subscription identifiers, of one packet; more are refused with 0x97. A pair takes at
+/// least 5 bytes of the packet and 64 of memory. The figure is a choice.
 pub const REPEATS_MAX: usize = 100;
 
 impl Decoder {
-    /// For what a client sends, from its CONNECT on. A packet may have `packet_bytes_max` bytes with its fixed header, and never
-    /// more than [`PACKET_BYTES_MAX`].
+    /// For what a client sends, from its CONNECT on. A packet may have `packet_bytes_max` bytes with its fixed header,
+    /// and never more than [`PACKET_BYTES_MAX`].
     pub fn new(packet_bytes_max: u32) -> Decoder {
         Decoder { packet_bytes_max: packet_bytes_max.min(PACKET_BYTES_MAX), peer: Peer::Client, version: None }
     }
@@ -94,8 +94,8 @@ impl Decoder {
         Ok(Some(packet))
     }
 
-    /// How many bytes the packet that `buffer` begins with still lacks, as far as its header is there; never more than the limit,
-    /// and 0 if [`Decoder::decode`] would not wait for more.
+    /// How many bytes the packet that `buffer` begins with still lacks, as far as its header is there; never more than
+    /// the limit, and 0 if [`Decoder::decode`] would not wait for more.
     pub fn needed(&self, buffer: &BytesMut) -> usize {
         let Some(length_bytes) = buffer.get(1..) else { return HEADER_BYTES_MIN };
         match varint::read(length_bytes) {
@@ -119,8 +119,8 @@ impl Decoder {
         }
     }
 
-    /// A CONNECT is copied, so that what a connection keeps of it does not keep the read buffer, and both are wiped, for they hold
-    /// the password.
+    /// A CONNECT is copied, so that what a connection keeps of it does not keep the read buffer, and both are wiped,
+    /// for they hold the password.
     fn connect(&mut self, packet: &mut [u8]) -> Result<Packet, DecodeError> {
         let copy = Bytes::copy_from_slice(packet);
         packet.zeroize();
@@ -179,8 +179,10 @@ impl Kind {
     /// The lower four bits of the first byte, which are fixed but for PUBLISH. [MQTT-2.1.3-1]
     fn flags(self) -> u8 {
         match self {
-            Kind::PubRel | Kind::Subscribe | Kind::Unsubscribe => 0b0010, // [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1]
-            _ => 0,                                                       // [MQTT-3.14.1-1], [MQTT-3.15.1-1]
+            // [MQTT-3.6.1-1], [MQTT-3.8.1-1], [MQTT-3.10.1-1]
+            Kind::PubRel | Kind::Subscribe | Kind::Unsubscribe => 0b0010,
+            // [MQTT-3.14.1-1], [MQTT-3.15.1-1]
+            _ => 0,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The properties of a packet, one after the other, each with its type.
 //!
-//! That none comes twice is seen to here; which packet may have which is for each packet to say: it takes those that it knows and
-//! returns [`Property::refuse`] for any other.
+//! That none comes twice is seen to here; which packet may have which is for each packet to say: it takes those that it
+//! knows and returns [`Properties::refuse`] for any other.
 
 use std::num::{NonZeroU16, NonZeroU32};
 
@@ -81,8 +81,8 @@ impl Properties {
         DecodeError::PropertyAgain(self.last)
     }
 
-    /// "It is a Protocol Error to include it more than once" stands at each but two: the User Property, and the Subscription
-    /// Identifier, which only PUBLISH may have several times.
+    /// "It is a Protocol Error to include it more than once" stands at each but two: the User Property, and the
+    /// Subscription Identifier, which only PUBLISH may have several times.
     fn check_first(&mut self) -> Result<(), DecodeError> {
         let bit = 1 << self.last;
         if self.seen & bit != 0 && !matches!(self.last, id::USER | id::SUBSCRIPTION_ID) {

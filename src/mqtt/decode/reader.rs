@@ -1,5 +1,5 @@
-//! Fields of a packet, one after the other. Whatever is longer than the packet is [`DecodeError::Truncated`]; nothing here
-//! allocates, and every slice shares the packet's memory.
+//! Fields of a packet, one after the other. Whatever is longer than the packet is [`DecodeError::Truncated`]; nothing
+//! here allocates, and every slice shares the packet's memory.
 
 use std::num::NonZeroU16;
 

@@ -1,8 +1,9 @@
 //! Bytes out of packets.
 //!
-//! Each packet's layout is written down once and run twice: into a counter, which gives the lengths that stand in front, and into
-//! the buffer. What a version has no place for is left out: 3.1.1 gets no properties, and codes in CONNACK and SUBACK alone. A caller builds
-//! only packets that the version has; AUTH and a server's DISCONNECT are no part of 3.1.1.
+//! Each packet's layout is written down once and run twice: into a counter, which gives the lengths that stand in
+//! front, and into the buffer. What a version has no place for is left out: 3.1.1 gets no properties, and codes in
+//! CONNACK and SUBACK alone. A caller builds only packets that the version has; AUTH and a server's DISCONNECT are no
+//! part of 3.1.1.
 
 mod body;
 mod properties;
@@ -31,8 +32,8 @@ pub struct TooLarge {
 ///
 /// # Panics
 ///
-/// If the packet has more than 268,435,455 bytes after its fixed header, for which MQTT has no length. A packet that was
-/// decoded, or is built of one, has less: see [`super::PACKET_BYTES_MAX`].
+/// If the packet has more than 268,435,455 bytes after its fixed header, for which MQTT has no length. A packet that
+/// was decoded, or is built of one, has less: see [`super::PACKET_BYTES_MAX`].
 pub fn encode(packet: &Packet, version: Version, out: &mut BytesMut) {
     encode_within(packet, version, u32::MAX, out).expect("a packet is built of less than MQTT can say the length of");
 }

@@ -36,7 +36,8 @@ pub struct Connect {
     pub topic_alias_max: u16,
     /// Whether the client asks for Response Information.
     pub request_response_information: bool,
-    /// Whether the client wants reason strings and user properties in other packets than PUBLISH, CONNACK and DISCONNECT. [MQTT-3.1.2-29]
+    /// Whether the client wants reason strings and user properties in other packets than PUBLISH, CONNACK and
+    /// DISCONNECT. [MQTT-3.1.2-29]
     pub request_problem_information: bool,
     /// Extended authentication.
     pub authentication: Option<Authentication>,

@@ -1,8 +1,8 @@
 //! The packet model, one for both versions.
 //!
-//! It holds the facts, not the bytes: flags, reserved bits and lengths are gone, a property that says its default is the same as one
-//! that is absent. What only MQTT 5.0 has is at its default in a packet of 3.1.1. Packets are built and taken apart by
-//! whoever uses them; there is no behaviour here.
+//! It holds the facts, not the bytes: flags, reserved bits and lengths are gone, a property that says its default is
+//! the same as one that is absent. What only MQTT 5.0 has is at its default in a packet of 3.1.1. Packets are built and
+//! taken apart by whoever uses them; there is no behaviour here.
 
 pub mod connect;
 pub mod publish;

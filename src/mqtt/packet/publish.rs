@@ -1,7 +1,8 @@
 //! A message on its way: PUBLISH.
 //!
 //! What belongs to one hop (packet identifier, topic alias, subscription identifiers, the rest of the expiry) stands in
-//! [`Publish`]; what a server hands on as it came is apart in [`PublishProperties`], so that a thousand subscribers share it.
+//! [`Publish`]; what a server hands on as it came is apart in [`PublishProperties`], so that a thousand subscribers
+//! share it.
 
 use std::num::NonZeroU16;
 use std::ops::Deref;
@@ -40,8 +41,8 @@ pub struct Publish {
     pub payload: Bytes,
 }
 
-/// The properties that a server hands on unaltered. One word large, cheap to clone, nothing allocated if there are none.
-/// Reads as [`PassedOn`], and is made from it.
+/// The properties that a server hands on unaltered. One word large, cheap to clone, nothing allocated if there are
+/// none. Reads as [`PassedOn`], and is made from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PublishProperties(Option<Arc<PassedOn>>);
 

@@ -1,5 +1,6 @@
-//! The same bytes through another crate's codec: what is encoded here is read by `rumqttc`, what it then writes is decoded here, and
-//! nothing has changed on the way. That both mean the same by a field is checked once by name for the packets that have many.
+//! The same bytes through another crate's codec: what is encoded here is read by `rumqttc`, what it then writes is
+//! decoded here, and nothing has changed on the way. That both mean the same by a field is checked once by name for the
+//! packets that have many.
 
 use bytes::BytesMut;
 use proptest::prelude::*;

@@ -19,7 +19,7 @@ fn same(packet: Packet, sender: Sender, version: Version, bytes: &[u8]) {
     assert_eq!(decode_one(decoder_for(&packet, sender, version), bytes), Ok(packet));
 }
 
-/// Figure 3.6 of 3.1.1 and figure 3-6 of 5.0: the variable header of a CONNECT, here with a payload.
+/// The example of section 3.1.2 in both standards: the variable header of a CONNECT, here with a payload.
 fn connect(version: Version) -> Connect {
     let mut connect = Connect::new(version, text("c"));
     connect.keep_alive_secs = 10;
@@ -63,7 +63,7 @@ fn connack() {
     same(refused, Sender::Server, Version::V5, b"\x20\x03\x00\x87\x00");
 }
 
-/// Figure 3.11 of 3.1.1 and figure 3-9 of 5.0: topic "a/b", packet identifier 10.
+/// The example of section 3.3.2 in both standards: topic "a/b", packet identifier 10.
 #[test]
 fn publish() {
     let mut publish = Publish::new(Topic::new("a/b").unwrap(), bytes::Bytes::from_static(b"hi"));
@@ -94,7 +94,7 @@ fn the_other_acknowledgements_at_qos_2() {
     same(Packet::PubComp(ack), Sender::Client, Version::V311, b"\x70\x02\0\x0A");
 }
 
-/// Figure 3.23 of 3.1.1: "a/b" at QoS 1 and "c/d" at QoS 2. Figure 3-21 of 5.0 has the same.
+/// The example of section 3.8.3 in both standards: "a/b" at QoS 1 and "c/d" at QoS 2.
 #[test]
 fn subscribe_and_unsubscribe() {
     let subscription = |filter: &str, qos| Subscription::new(Filter::new(filter).unwrap(), qos);
@@ -116,7 +116,7 @@ fn subscribe_and_unsubscribe() {
 fn suback_and_unsuback() {
     use ReasonCode::*;
     let suback = Packet::SubAck(SubAck::new(id(10), vec![Success, GrantedQoS2, UnspecifiedError]));
-    same(suback.clone(), Sender::Server, Version::V311, b"\x90\x05\0\x0A\x00\x02\x80"); // figure 3.26 of 3.1.1
+    same(suback.clone(), Sender::Server, Version::V311, b"\x90\x05\0\x0A\x00\x02\x80"); // section 3.9.3
     same(suback, Sender::Server, Version::V5, b"\x90\x06\0\x0A\0\x00\x02\x80");
     let unsuback = UnsubAck::new(id(10), vec![Success, NoSubscriptionExisted]);
     same(Packet::UnsubAck(unsuback.clone()), Sender::Server, Version::V5, b"\xB0\x05\0\x0A\0\x00\x11");
@@ -146,9 +146,9 @@ fn a_failure_in_suback_of_3_1_1_has_one_name() {
     assert_eq!(encoded(&suback, Version::V311)[..], *b"\x90\x03\0\x01\x80"); // 3.1.1 [MQTT-3.9.3-2]
 }
 
-/// Section 1.5.4.1 of 5.0: "A" and U+2A6D4.
+/// The example of section 1.5.4: "A" and U+2A6D4.
 #[test]
-fn the_string_of_figure_1_2() {
+fn the_string_with_a_character_of_four_bytes() {
     let bytes = b"\x30\x08\0\x05\x41\xF0\xAA\x9B\x94\0";
     let Ok(Packet::Publish(publish)) = decode_one(decoder(Sender::Client, Version::V5), bytes) else {
         panic!("the message is valid")

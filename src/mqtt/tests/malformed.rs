@@ -1,4 +1,5 @@
-//! What the standards do not allow, each with the statement that forbids it, the error, and the reason code that the peer is told.
+//! What the standards do not allow, each with the statement that forbids it, the error, and the reason code that the
+//! peer is told.
 
 use super::*;
 use crate::mqtt::reason::ReasonCode as Code;

@@ -84,7 +84,11 @@ proptest! {
     }
 
     #[test]
-    fn chunks_make_no_difference((packet, sender, version) in any_packet(), count in 1..4usize, chunk_bytes in 1..9usize) {
+    fn chunks_make_no_difference(
+        (packet, sender, version) in any_packet(),
+        count in 1..4usize,
+        chunk_bytes in 1..9usize,
+    ) {
         let count = if matches!(packet, Packet::Connect(_)) { 1 } else { count };
         let bytes = encoded(&packet, version).repeat(count);
         let mut decoder = decoder_for(&packet, sender, version);

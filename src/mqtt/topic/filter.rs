@@ -1,99 +1,19 @@
-//! Topic names and topic filters, which exist only if they are valid.
+//! Topic filters: which names a filter matches, and which filters it covers.
 //!
-//! Two questions are answered here, for routing and for authorisation alike: does a filter match a name, and does one filter
-//! cover all that another can match. Who may use which is `auth`'s affair, and how many subscriptions are searched quickly is `broker`'s.
-//!
-//! A shared subscription, `$share/NAME/FILTER`, is a filter that matches what `FILTER` matches; everywhere here its prefix
-//! is taken off first, so that nobody can forget to. MQTT 3.1.1 does not know it; it is read the same there, as other brokers have it.
+//! A shared subscription, `$share/NAME/FILTER`, is a filter that matches what `FILTER` matches; everywhere here its
+//! prefix is taken off first, so that nobody can forget to. MQTT 3.1.1 does not know it; it is read the same there, as
+//! other brokers have it.
 
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use thiserror::Error;
-
-use super::text::{Text, TextError};
-
-/// A topic name: at least one byte, no wildcards, at most [`LEVELS_MAX`] levels.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Topic(Text);
+use super::{LEVELS_MAX, Topic, TopicError};
+use crate::mqtt::text::Text;
 
 /// A topic filter: `+` and `#` are whole levels, `#` is the last; at most [`LEVELS_MAX`] levels.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Filter(Text);
-
-/// Why a text is no topic name or no topic filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum TopicError {
-    /// It is no MQTT string in the first place.
-    #[error(transparent)]
-    Text(#[from] TextError),
-    /// [MQTT-4.7.3-1]
-    #[error("the topic is empty")]
-    Empty,
-    /// A `+` or `#` in a topic name, or in a filter where it is not a whole level, or a `#` that is not the last.
-    /// [MQTT-3.3.2-2], [MQTT-4.7.1-1], [MQTT-4.7.1-2]
-    #[error("a wildcard stands where none may")]
-    Wildcard,
-    /// `$share/` without a name, with a wildcard in it, or without a filter after it. [MQTT-4.8.2-1], [MQTT-4.8.2-2]
-    #[error("the shared subscription has no name or no filter")]
-    Share,
-    /// More than [`LEVELS_MAX`] levels. The text is valid MQTT; this gateway does not take it.
-    #[error("the topic has more than {LEVELS_MAX} levels")]
-    TooDeep,
-}
-
-/// The greatest number of levels of a name or filter (the prefix of a shared subscription does not count). The standard has no limit but the length of a
-/// string, at which a tree of subscriptions is 65,536 deep (CVE-2019-11779); the figure is mosquitto's.
-pub const LEVELS_MAX: usize = 200;
-
-impl Topic {
-    /// A topic name of `text`, without a copy if it is a [`Text`].
-    pub fn new<T>(text: T) -> Result<Topic, TopicError>
-    where
-        T: TryInto<Text>,
-        TopicError: From<T::Error>,
-    {
-        let text = text.try_into()?;
-        if text.is_empty() {
-            return Err(TopicError::Empty);
-        }
-        let mut levels = 1;
-        for byte in text.bytes() {
-            match byte {
-                b'+' | b'#' => return Err(TopicError::Wildcard), // [MQTT-3.3.2-2], [MQTT-4.7.0-1]
-                b'/' => levels += 1,
-                _ => {}
-            }
-        }
-        if levels > LEVELS_MAX { Err(TopicError::TooDeep) } else { Ok(Topic(text)) }
-    }
-
-    /// The name as a `str`.
-    pub fn as_str(&self) -> &str {
-        self.0.as_str()
-    }
-
-    /// The name as the string that it is in a packet.
-    pub fn as_text(&self) -> &Text {
-        &self.0
-    }
-
-    /// The levels, at least one; a level may be empty.
-    pub fn levels(&self) -> std::str::Split<'_, char> {
-        self.as_str().split('/')
-    }
-
-    /// Whether this name is out of reach for a filter that begins with a wildcard. [MQTT-4.7.2-1]
-    pub fn is_dollar(&self) -> bool {
-        self.as_str().starts_with('$')
-    }
-
-    /// A copy that has its own memory, as [`Text::detached`] has it.
-    pub fn detached(&self) -> Topic {
-        Topic(self.0.detached())
-    }
-}
 
 impl Filter {
     /// A topic filter of `text`, without a copy if it is a [`Text`].
@@ -177,8 +97,8 @@ impl Filter {
         Filter(self.0.detached())
     }
 
-    /// The levels in the form in which filters that match the same names are the same: `#` as `+/#` and `/#` as `/+/#`, since
-    /// no name is empty, and so neither has the empty parent to match.
+    /// The levels in the form in which filters that match the same names are the same: `#` as `+/#` and `/#` as `/+/#`,
+    /// since no name is empty, and so neither has the empty parent to match.
     fn spelled_out(&self) -> impl Iterator<Item = Level<'_>> {
         let topics = match self.topics() {
             "#" => "+/#",
@@ -242,40 +162,6 @@ fn check_filter(topics: &str) -> Result<(), TopicError> {
     if depth > LEVELS_MAX { Err(TopicError::TooDeep) } else { Ok(()) }
 }
 
-impl From<std::convert::Infallible> for TopicError {
-    fn from(never: std::convert::Infallible) -> TopicError {
-        match never {}
-    }
-}
-
-impl Deref for Topic {
-    type Target = str;
-
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for Topic {
-    type Err = TopicError;
-
-    fn from_str(text: &str) -> Result<Topic, TopicError> {
-        Topic::new(text)
-    }
-}
-
-impl fmt::Display for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl fmt::Debug for Topic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
-    }
-}
-
 impl Deref for Filter {
     type Target = str;
 
@@ -323,18 +209,6 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_no_wildcards_and_is_not_empty() {
-        for name in ["a", "/", "//", "a b", "$SYS/x", "ä/ö"] {
-            assert_eq!(topic(name).as_str(), name);
-        }
-        assert_eq!(Topic::new(""), Err(TopicError::Empty)); // [MQTT-4.7.3-1]
-        for name in ["+", "#", "a/+", "a+", "a/#/b"] {
-            assert_eq!(Topic::new(name), Err(TopicError::Wildcard), "{name}"); // [MQTT-3.3.2-2]
-        }
-        assert_eq!(Topic::new("a\0"), Err(TopicError::Text(TextError::HasNul))); // [MQTT-4.7.3-2]
-    }
-
-    #[test]
     fn a_wildcard_is_a_whole_level_and_rest_is_the_last() {
         for valid in ["#", "+", "/", "/+", "+/+/#", "a/+/b/#", "+//#"] {
             assert_eq!(filter(valid).as_str(), valid);
@@ -347,8 +221,6 @@ mod tests {
 
     #[test]
     fn depth_has_a_bound() {
-        assert!(Topic::new("/".repeat(LEVELS_MAX - 1)).is_ok());
-        assert_eq!(Topic::new("/".repeat(LEVELS_MAX)), Err(TopicError::TooDeep));
         assert!(Filter::new("/".repeat(LEVELS_MAX - 1)).is_ok());
         assert_eq!(Filter::new("+/".repeat(LEVELS_MAX)), Err(TopicError::TooDeep));
     }
@@ -400,9 +272,9 @@ mod tests {
         paths(&levels, DEPTH_MAX).into_iter().filter_map(|path| Filter::new(path).ok()).collect()
     }
 
-    /// One level more than the filters have, two more than a filter has above its `#`: what a `#` lets through is seen at the
-    /// level above it, at its own, and at the next, and below that all is let through alike. Any `+` meets more names than
-    /// the one that a filter can name in its place. So two filters differ for a name in here, or for none.
+    /// One level more than the filters have, two more than a filter has above its `#`: what a `#` lets through is seen
+    /// at the level above it, at its own, and at the next, and below that all is let through alike. Any `+` meets more
+    /// names than the one that a filter can name in its place. So two filters differ for a name in here, or for none.
     fn every_topic() -> Vec<Topic> {
         paths(&LEVELS, DEPTH_MAX + 1).into_iter().filter_map(|path| Topic::new(path).ok()).collect()
     }
