@@ -104,7 +104,8 @@ pub struct Refused {
     pub encoding: &'static str,
     /// The message as it came.
     pub bytes: Bytes,
-    /// If this very envelope is stored, it is a duplicate and not refused: so for what is stale, from the future or under an unknown key.
+    /// If this very envelope is stored, it is a duplicate and not refused: so for what is stale, from the future or under an
+    /// unknown key.
     pub unless_stored: Option<Seen>,
 }
 

@@ -1,8 +1,8 @@
 //! The data directory is the gateway's alone: 0700, and every file of the database 0600.
 //!
-//! Modes are set, and never left to the umask. SQLite gives `-wal` and `-shm` the mode of the database file, so that file is made here,
-//! before SQLite opens it. A directory that is open to others is tightened if it holds nothing but a database of ours: `--data /tmp` must
-//! not lock everyone out of `/tmp`.
+//! Modes are set, and never left to the umask. SQLite gives `-wal` and `-shm` the mode of the database file, so that file is
+//! made here, before SQLite opens it. A directory that is open to others is tightened if it holds nothing but a database of
+//! ours: `--data /tmp` must not lock everyone out of `/tmp`.
 
 use super::OpenError;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
@@ -36,7 +36,8 @@ impl Files {
         self.beside("-wal")
     }
 
-    /// Opens the database file as it is; `None` if it is not there. Changes nothing.
+    /// Opens the database file as it is; `None` if it is not there. Changes nothing. No connection of this process may be open:
+    /// closing the file would end its locks.
     pub(super) fn look(&self) -> Result<Option<File>, OpenError> {
         match File::open(&self.database) {
             Ok(file) => Ok(Some(file)),

@@ -1,7 +1,7 @@
 //! Finds the rows that a database refuses for their content, by halving.
 //!
-//! Says only which part of a batch to try next. The parts come in the order of the batch, so that what is stored of an earlier part is
-//! known to a later one.
+//! Says only which part of a batch to try next. The parts come in the order of the batch, so that what is stored of an
+//! earlier part is known to a later one.
 
 use std::ops::Range;
 
@@ -56,7 +56,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_bad_entry_is_found_and_every_good_one_tried_once_and_in_order(bad in proptest::collection::vec(any::<bool>(), 0..200)) {
+        fn each_entry_is_settled_once_and_in_order(bad in proptest::collection::vec(any::<bool>(), 0..200)) {
             let mut halving = Halving::new(bad.len());
             let mut settled = Vec::new();
             while let Some(part) = halving.next() {

@@ -1,7 +1,7 @@
 //! Which entries of a batch are new: the rule that a row is there exactly once, apart from any database.
 //!
-//! The entries are judged in their order, each as if it came alone after the one before. What the database knows is handed in; nothing is
-//! read or written here.
+//! The entries are judged in their order, each as if it came alone after the one before. What the database knows is handed
+//! in; nothing is read or written here.
 
 use super::batch::{Entry, Kept, Outcome, Seen, Tag};
 use super::quarantine::Suspect;

@@ -1,12 +1,13 @@
 //! The cellar: our nouns in, SQL inside.
 //!
-//! Everything that must outlive the process lies here: who may come in (devices, services, their clients), what was accepted (envelopes
-//! and their readings), what was refused (the quarantine), and the keys that others sealed. A batch is committed in one transaction, and a
-//! counter of a device is used up at most once. This room knows no MQTT, no envelope and no token: a device id is a name, a tag is
-//! bytes, a secret is a hash.
+//! Everything that must outlive the process lies here: who may come in (devices, services, their clients), what was accepted
+//! (envelopes and their readings), what was refused (the quarantine), and the keys that others sealed. A batch is committed
+//! in one transaction, and a counter of a device is used up at most once. This room knows no MQTT, no envelope and no token:
+//! a device id is a name, a tag is bytes, a secret is a hash.
 //!
-//! What counts as a duplicate, as a replay or as too much is decided by pure code (`judge`, `halving`, `quarantine`), so that a second
-//! database can stand behind the same face with the same answers. SQL is written in `sqlite` and `migrations` alone.
+//! What counts as a duplicate, as a replay or as too much is decided by pure code (`judge`, `halving`, `quarantine`), so
+//! that a second database can stand behind the same face with the same answers. SQL is written in `sqlite` and `migrations`
+//! alone.
 
 mod batch;
 mod config;
@@ -33,7 +34,10 @@ pub struct Store {
 impl Store {
     /// Opens the database in the data directory, and makes both if they are not there.
     ///
-    /// The directory is 0700 and every file in it 0600 afterwards. What cannot be opened is left as it was found.
+    /// The directory is 0700 and every file in it 0600 afterwards. What is refused is left as it was found.
+    ///
+    /// Once in a process for one directory, and clones from there: looking at the file before SQLite opens it ends, by POSIX,
+    /// the locks that this process has on it (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
     pub async fn open(config: &Config) -> Result<Store, OpenError> {
         Ok(Store { sqlite: Sqlite::open(config).await? })
     }
@@ -118,7 +122,8 @@ impl Store {
         self.sqlite.set_master_key_check(check).await
     }
 
-    /// Commits a batch in one transaction; the outcomes are in the order of the entries, as if each came alone after the one before.
+    /// Commits a batch in one transaction; the outcomes are in the order of the entries, as if each came alone after the one
+    /// before.
     ///
     /// On an error nothing of the batch is stored, and it may be given again.
     pub async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
@@ -135,8 +140,8 @@ impl Store {
         self.sqlite.quarantine_usage().await
     }
 
-    /// Whether the quarantine as a whole was full when [`Store::quarantine_usage`] was last asked. Costs nothing and may be late, so it is
-    /// a hint: the bound itself is kept by [`Store::commit`].
+    /// Whether the quarantine as a whole was full when [`Store::quarantine_usage`] was last asked. Costs nothing and may be
+    /// late, so it is a hint: the bound itself is kept by [`Store::commit`].
     pub fn quarantine_looks_full(&self) -> bool {
         self.sqlite.quarantine_looks_full()
     }
@@ -171,7 +176,7 @@ pub enum Added {
     AlreadyThere,
 }
 
-/// Why a database cannot be opened. Nothing on disk was changed.
+/// Why a database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -184,7 +189,10 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// Tightening a directory that holds other things could harm them.
-    #[error("the data directory {} is open to others (mode {mode:04o}) and holds other files; use a directory of its own, or chmod 700", path.display())]
+    #[error(
+        "the data directory {} is open to others (mode {mode:04o}) and holds other files; give it a directory of its own, or chmod 700",
+        path.display()
+    )]
     OpenToOthers {
         /// The directory.
         path: PathBuf,
@@ -206,7 +214,10 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// A newer Sealgate wrote it.
-    #[error("{} has schema {found}, and this version of Sealgate knows schemas up to {known}; use a newer version", path.display())]
+    #[error(
+        "{} has schema {found}, and this version of Sealgate knows schemas up to {known}; use a newer version",
+        path.display()
+    )]
     NewerSchema {
         /// The file.
         path: PathBuf,

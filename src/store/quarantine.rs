@@ -1,7 +1,8 @@
 //! How much of what was refused is kept: bounds in messages and bytes, per device and in all.
 //!
-//! What the quarantine holds is handed in; here it is only decided what still fits, in the order in which it came. What does not fit is
-//! not kept, and nothing older makes room for it: an operator looks for the first message that went wrong, not for the last.
+//! What the quarantine holds is handed in; here it is only decided what still fits, in the order in which it came. What does
+//! not fit is not kept, and nothing older makes room for it: an operator looks for the first message that went wrong, not
+//! for the last.
 
 use super::Usage;
 use super::batch::{Accepted, Kept, Refused};

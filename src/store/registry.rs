@@ -1,6 +1,7 @@
 //! Who may come in: devices, services, and the clients that they log in with.
 //!
-//! Only what is kept of them. Whether a secret fits and what a scope allows is `auth`'s affair; a secret is known here by its hash.
+//! Only what is kept of them. Whether a secret fits and what a scope allows is `auth`'s affair; a secret is known here by
+//! its hash.
 
 use super::StoreError;
 use std::sync::Arc;
@@ -14,11 +15,21 @@ pub enum State {
     Disabled,
 }
 
+impl State {
+    /// As it stands in the database and in lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Enabled => "enabled",
+            State::Disabled => "disabled",
+        }
+    }
+}
+
 /// A device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
-    /// The number that stands for it in [`super::Seen`]. A device that is deleted and added again has the same one, so that what it
-    /// sent before is still known as sent.
+    /// The number that stands for it in [`super::Seen`]. A device that is deleted and added again has the same one, so that
+    /// what it sent before is still known as sent.
     pub row: i64,
     /// Its name.
     pub device_id: Arc<str>,
@@ -99,7 +110,8 @@ pub struct NewService {
     pub client_id: String,
     /// The SHA-256 of the client's secret.
     pub secret_sha256: [u8; 32],
-    /// What it may do; an entry holds no blank, for they are kept divided by blanks, as OAuth has them. // [RFC 6749 section 3.3]
+    /// What it may do; an entry holds no blank, for they are kept divided by blanks, as OAuth has them. // [RFC 6749 section
+    /// 3.3]
     pub scopes: Vec<String>,
     /// Now, Unix ms.
     pub created_at_ms: i64,

@@ -77,8 +77,8 @@ impl Key {
 
     /// The tag over `parts`, one behind the other.
     ///
-    /// They are gathered on a stage first: each call of `update` that ends in the middle of a block costs a good part of a
-    /// block, and a context has three parts. `benches/open.rs` prints the sum.
+    /// They are gathered on a stage first, since a call of `update` that ends in the middle of a block costs a good part of a
+    /// block more. `benches/open.rs` prints the sum.
     pub(crate) fn tag(&self, parts: &[&[u8]], algorithm: Algorithm) -> Tag {
         let mut state = self.0.clone();
         let mut stage = [0; STAGE_BYTES];
@@ -98,8 +98,8 @@ impl Key {
     }
 }
 
-/// Four blocks of SHA-256: a reading of usual size is handed over in one call.
-const STAGE_BYTES: usize = 256;
+/// Two blocks of SHA-256, which hold the longest context and the first bytes behind it.
+const STAGE_BYTES: usize = 128;
 
 impl fmt::Debug for MasterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

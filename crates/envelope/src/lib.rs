@@ -17,9 +17,12 @@
 //!
 //! An encoding whose feature is off is `malformed`, as any other unknown first byte is.
 #![no_std]
-#![cfg_attr(not(all(feature = "cose", feature = "jws", feature = "std")), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "cose", feature = "jws", feature = "std")),
+    allow(rustdoc::broken_intra_doc_links, reason = "the map names what a feature adds")
+)]
 
-#[cfg(feature = "alloc")]
+#[cfg(feature = "jws")]
 extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;

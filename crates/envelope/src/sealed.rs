@@ -87,10 +87,12 @@ pub(crate) struct Carried {
 impl<'a> Sealed<'a> {
     /// Takes `bytes` apart as far as no key is needed. Fails with [`Reason::TooLarge`], [`Reason::Malformed`] or
     /// [`Reason::Corrupt`], which is the order in which they are looked for.
+    #[inline]
     pub fn parse(bytes: &'a [u8], policy: &Policy) -> Result<Self, Reason> {
         Self::take_apart(bytes, policy).map_err(|fault| fault.reason)
     }
 
+    #[inline]
     pub(crate) fn take_apart(bytes: &'a [u8], policy: &Policy) -> Result<Self, Fault> {
         if bytes.len() > policy.bytes_max {
             return Err(Fault { reason: Reason::TooLarge, why: "it is longer than the limit" });
@@ -120,16 +122,18 @@ impl<'a> Sealed<'a> {
     }
 
     /// The payload, if `key` sealed it for `device` in this `direction`; else [`Reason::BadSeal`].
+    #[inline]
     pub fn open(&self, key: &Key, device: &DeviceId, direction: Direction) -> Result<Payload<'a>, Reason> {
         self.verify(key, device, direction).map_err(|fault| fault.reason)?;
         Ok(self.payload())
     }
 
+    #[inline]
     pub(crate) fn verify(&self, key: &Key, device: &DeviceId, direction: Direction) -> Result<(), Fault> {
         if self.header.encoding != Encoding::Frame && direction != Direction::FromDevice {
             return Err(Fault::bad_seal("to the device there are frames alone"));
         }
-        if !self.is_about(device) {
+        if self.subject().is_some_and(|subject| subject != device) {
             return Err(Fault::bad_seal("its subject is another device"));
         }
         if self.tag_anew(key, &Context::new(device, direction)) != self.tag {
@@ -139,11 +143,11 @@ impl<'a> Sealed<'a> {
     }
 
     /// A JWS names its device, the others have it under the MAC.
-    fn is_about(&self, device: &DeviceId) -> bool {
+    fn subject(&self) -> Option<&DeviceId> {
         match &self.body {
             #[cfg(feature = "jws")]
-            Body::Jws { carried, .. } => carried.subject == *device,
-            _ => true,
+            Body::Jws { carried, .. } => Some(&carried.subject),
+            _ => None,
         }
     }
 

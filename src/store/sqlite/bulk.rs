@@ -1,7 +1,7 @@
 //! One statement for many rows.
 //!
-//! A statement costs a way to the connection's thread and back, some microseconds, so rows go in by the thousand. The number of rows is
-//! part of the text, and each text is prepared once and kept: hence a few sizes, of which any number is made up.
+//! A statement costs a way to the connection's thread and back, some microseconds, so rows go in by the thousand. The number
+//! of rows is part of the text, and each text is prepared once and kept: hence a few sizes, of which any number is made up.
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, Type};

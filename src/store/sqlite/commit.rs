@@ -1,8 +1,8 @@
 //! A batch into the tables, in one transaction.
 //!
-//! Most batches hold nothing that was seen before, so the counters are written first, and only if fewer rows came in than went out the
-//! database is asked which were there. A batch that is refused for its content is done again by halves, each under a savepoint of one and
-//! the same transaction, so that an error that passes still leaves nothing of the batch behind.
+//! Most batches hold nothing that was seen before, so the counters are written first, and only if fewer rows came in than
+//! went out the database is asked which were there. A batch that is refused for its content is done again by halves, each
+//! under a savepoint of one and the same transaction, so that an error that passes still leaves nothing of the batch behind.
 
 use super::fault::Fault;
 use super::statements::{Envelope, Measured, Statements};
@@ -35,27 +35,26 @@ impl Committer {
 
     async fn commit_whole(&self, writer: &mut Writer, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
         let mut transaction = writer.begin().await?;
-        match self.write(&mut transaction, batch).await {
-            Ok(outcomes) => transaction.commit().await.map(|()| outcomes),
-            Err(error) => {
-                transaction.roll_back().await;
-                Err(error)
-            }
-        }
+        let written = self.write(&mut transaction, batch).await;
+        transaction.end(written).await
     }
 
     async fn commit_by_halves(&self, writer: &mut Writer, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
         let mut transaction = writer.begin().await?;
+        let written = self.write_by_halves(&mut transaction, batch).await;
+        transaction.end(written).await
+    }
+
+    async fn write_by_halves(&self, transaction: &mut Transaction<'_>, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
         let mut outcomes = Vec::with_capacity(batch.len());
         let mut halving = Halving::new(batch.len());
         while let Some(part) = halving.next() {
-            if let Some(settled) = self.write_part(&mut transaction, &batch[part.clone()]).await? {
+            if let Some(settled) = self.write_part(transaction, &batch[part.clone()]).await? {
                 outcomes.extend(settled);
             } else if let Refusal::Entry(index) = halving.refused(part) {
-                outcomes.push(self.set_aside(&mut transaction, &batch[index]).await?);
+                outcomes.push(self.set_aside(transaction, &batch[index]).await?);
             }
         }
-        transaction.commit().await?;
         Ok(outcomes)
     }
 
@@ -202,7 +201,8 @@ async fn last_envelope(transaction: &mut Transaction<'_>) -> sqlx::Result<i64> {
     Ok(last.fetch_optional(&mut transaction.connection).await?.unwrap_or(0))
 }
 
-/// What is to be stored. An entry's place in the batch gives its number, so that it stays the same when the batch is judged again.
+/// What is to be stored. An entry's place in the batch gives its number, so that it stays the same when the batch is judged
+/// again.
 fn to_store<'a>(batch: &'a [Entry], judged: &[Judgement], last: i64) -> Vec<Envelope<'a>> {
     let numbered = (last + 1..).zip(batch).zip(judged);
     let stored = |((id, entry), judgement): ((i64, &'a Entry), &Judgement)| match (judgement, entry) {

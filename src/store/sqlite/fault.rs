@@ -1,7 +1,7 @@
 //! Whose fault a failed statement is: the row's, or that of the moment.
 //!
-//! Only what is listed here as the row's fault is. Anything else is held and tried again: a row that is held too long can be looked at,
-//! a row that was refused for a full disk would be lost.
+//! Only what is listed here as the row's fault is. Anything else is held and tried again: a row that is held too long can be
+//! looked at, a row that was refused for a full disk would be lost.
 
 /// Why a statement failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

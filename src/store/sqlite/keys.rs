@@ -38,8 +38,8 @@ impl Sqlite {
         let mut writer = self.0.writer.lock().await;
         let mut transaction = writer.begin().await?;
         let insert = sqlx::query("INSERT INTO meta (key, value) VALUES ('master_key_check', ?) ON CONFLICT DO NOTHING");
-        let inserted = insert.bind(&check[..]).execute(&mut transaction.connection).await?;
-        transaction.commit().await?;
+        let inserted = insert.bind(&check[..]).execute(&mut transaction.connection).await;
+        let inserted = transaction.end(inserted).await?;
         Ok(added(inserted.rows_affected()))
     }
 
@@ -47,8 +47,8 @@ impl Sqlite {
         let mut writer = self.0.writer.lock().await;
         let mut transaction = writer.begin().await?;
         let insert = sqlx::query(sql).bind(&key.kid).bind(&key.sealed[..]).bind(key.created_at_ms);
-        let inserted = insert.execute(&mut transaction.connection).await?;
-        transaction.commit().await?;
+        let inserted = insert.execute(&mut transaction.connection).await;
+        let inserted = transaction.end(inserted).await?;
         Ok(added(inserted.rows_affected()))
     }
 }

@@ -1,7 +1,7 @@
 //! The numbers of words that come again and again, remembered.
 //!
-//! Bounded: two generations, of which the older is forgotten when the younger is full, so that words in use stay. What is forgotten is
-//! looked up in the table again. Only what is committed may be put in.
+//! Bounded: two generations, of which the older is forgotten when the younger is full, so that words in use stay. What is
+//! forgotten is looked up in the table again. Only what is committed may be put in.
 
 use std::collections::HashMap;
 

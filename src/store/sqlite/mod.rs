@@ -1,12 +1,20 @@
 //! The store in one file, `sealgate.db`.
 //!
-//! One connection writes, behind a lock, and a few others read; each change takes the file's own lock, so other processes (a command
-//! beside a running gateway, a shell) may read and write at the same time. What is committed is on the disk: write-ahead log, and a sync
-//! for each commit.
+//! One connection writes, behind a lock, and a few others read; each change takes the file's own lock, so other processes (a
+//! command beside a running gateway, a shell) may read and write at the same time. What is committed is on the disk:
+//! write-ahead log, and a sync for each commit.
 //!
-//! **How it is kept.** Each accepted envelope is a row in `seen` (its counter), one in `envelope`, and one in `reading` for each value.
-//! Devices and words are numbers there; the views `envelopes` and `readings` show names. `reading` has no index beside it: it *is* ordered
-//! by device and time, so that `… WHERE device_id = ? AND time BETWEEN ? AND ?` reads one range.
+//! **How it is kept.** Each accepted envelope is a row in `seen` (its counter), one in `envelope`, and one in `reading` for
+//! each value. Devices and words are numbers there; the views `envelopes` and `readings` show names.
+//!
+//! **The index by device and time.** `… WHERE device_id = ? AND time BETWEEN ? AND ?` must read one range, so something is
+//! ordered by device and time. In a fleet that dirties, for each device that sent, one page in each commit: it is the
+//! greater part of what a reading costs, and was paid because without it every question about a device reads the whole
+//! table. A table that is itself in that order was weighed against an index beside a table in the order of arrival, in
+//! batches of a thousand envelopes from 100, 1,000 and 20,000 devices. The index writes up to a third less log while the
+//! tables are small (its pages hold more rows; once each device has a page of its own, both dirty as many), but needs half
+//! as much room again, and a range is read several times slower. Pages of 1, 2, 8 and 16 KiB gained nothing over SQLite's
+//! own 4 KiB.
 
 mod bulk;
 mod commit;

@@ -1,7 +1,8 @@
 //! Opening the file: look first, and change nothing that is not ours or that is newer than we are.
 //!
-//! A file is ours by its application id, and its schema has the number that SQLite calls the user version. Both stand in the first page;
-//! where a write-ahead log is left over, the newer page may be in there, and SQLite itself is asked, without the right to write.
+//! A file is ours by its application id, and its schema has the number that SQLite calls the user version. Both stand in the
+//! first page; where a write-ahead log is left over, the newer page may be in there, and SQLite itself is asked, without the
+//! right to write.
 
 use super::super::directory::Files;
 use super::super::{OpenError, StoreError};
@@ -41,8 +42,8 @@ pub(super) fn writing(files: &Files) -> SqliteConnectOptions {
         .pragma("journal_size_limit", "134217728")
 }
 
-/// 64 MiB. A checkpoint writes each changed page once, however often it stands in the log, and syncs twice; batches of 8 MiB would start
-/// one after each commit with SQLite's own 4 MiB.
+/// 64 MiB. A checkpoint writes each changed page once, however often it stands in the log, and syncs twice; batches of 8 MiB
+/// would start one after each commit with SQLite's own 4 MiB.
 const WAL_PAGES: &str = "16384";
 
 /// How a connection is opened for reading.

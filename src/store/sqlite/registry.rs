@@ -14,13 +14,8 @@ impl Sqlite {
     pub(in crate::store) async fn add_device(&self, device: &NewDevice) -> Result<Device, AddError> {
         let mut writer = self.0.writer.lock().await;
         let mut transaction = writer.begin().await.map_err(StoreError::from)?;
-        match insert_device(&mut transaction, device).await {
-            Ok(added) => transaction.commit().await.map(|()| added).map_err(add_error),
-            Err(error) => {
-                transaction.roll_back().await;
-                Err(add_error(error))
-            }
-        }
+        let inserted = insert_device(&mut transaction, device).await;
+        transaction.end(inserted).await.map_err(add_error)
     }
 
     pub(in crate::store) async fn device(&self, device_id: &str) -> Result<Option<Device>, StoreError> {
@@ -43,13 +38,8 @@ impl Sqlite {
     pub(in crate::store) async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
         let mut writer = self.0.writer.lock().await;
         let mut transaction = writer.begin().await.map_err(StoreError::from)?;
-        match insert_service(&mut transaction, service).await {
-            Ok(added) => transaction.commit().await.map(|()| added).map_err(add_error),
-            Err(error) => {
-                transaction.roll_back().await;
-                Err(add_error(error))
-            }
-        }
+        let inserted = insert_service(&mut transaction, service).await;
+        transaction.end(inserted).await.map_err(add_error)
     }
 
     pub(in crate::store) async fn service(&self, name: &str) -> Result<Option<Service>, StoreError> {
@@ -86,8 +76,8 @@ impl Sqlite {
     async fn set_state(&self, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
         let mut writer = self.0.writer.lock().await;
         let mut transaction = writer.begin().await?;
-        let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&mut transaction.connection).await?;
-        transaction.commit().await?;
+        let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&mut transaction.connection).await;
+        let changed = transaction.end(changed).await?;
         Ok(if changed.rows_affected() == 0 { Found::No } else { Found::Yes })
     }
 }
@@ -171,14 +161,5 @@ pub(super) fn add_error(error: sqlx::Error) -> AddError {
     match error.as_database_error() {
         Some(database) if database.is_unique_violation() => AddError::Exists,
         _ => AddError::Store(error.into()),
-    }
-}
-
-impl State {
-    fn as_str(self) -> &'static str {
-        match self {
-            State::Enabled => "enabled",
-            State::Disabled => "disabled",
-        }
     }
 }

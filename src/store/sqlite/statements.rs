@@ -51,7 +51,8 @@ impl Statements {
                  ON s.device = a.device AND s.key_version = a.key_version AND s.counter = a.counter",
             ),
             add_envelopes: Bulk::new(
-                "INSERT INTO envelope (id, device, key_version, counter, device_time, received_at, encoding, content_format, bytes) VALUES",
+                "INSERT INTO envelope
+                 (id, device, key_version, counter, device_time, received_at, encoding, content_format, bytes) VALUES",
                 9,
                 "",
             ),

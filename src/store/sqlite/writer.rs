@@ -1,8 +1,8 @@
 //! The one connection that writes, and its transactions.
 //!
-//! A transaction takes the connection out of its place and puts it back only when the database has said that the transaction is over.
-//! One that is dropped, or that ends in an error, takes the connection with it: closing rolls back, and the next transaction opens a new
-//! one. So no state of a failed transaction is ever met again.
+//! A transaction takes the connection out of its place and puts it back only when the database has said that the transaction
+//! is over. One that is dropped, or that ends in an error, takes the connection with it: closing rolls back, and the next
+//! transaction opens a new one. So no state of a failed transaction is ever met again.
 
 use super::fault::Fault;
 use super::labels::Labels;
@@ -64,8 +64,19 @@ impl Writer {
 }
 
 impl Transaction<'_> {
+    /// Commits what was done, or undoes it all if that failed.
+    pub(super) async fn end<T>(self, done: sqlx::Result<T>) -> sqlx::Result<T> {
+        match done {
+            Ok(done) => self.commit().await.map(|()| done),
+            Err(error) => {
+                self.roll_back().await;
+                Err(error)
+            }
+        }
+    }
+
     /// Commits; when this answers, the disk has it.
-    pub(super) async fn commit(mut self) -> sqlx::Result<()> {
+    async fn commit(mut self) -> sqlx::Result<()> {
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
         for (word, id) in self.new_labels {
             self.writer.labels.insert(word, id);
@@ -75,7 +86,7 @@ impl Transaction<'_> {
     }
 
     /// Undoes all of it and keeps the connection, if the database lets it.
-    pub(super) async fn roll_back(mut self) {
+    async fn roll_back(mut self) {
         if sqlx::query("ROLLBACK").execute(&mut self.connection).await.is_ok() {
             self.writer.connection = Place::Ready(self.connection);
         }

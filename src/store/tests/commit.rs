@@ -52,6 +52,19 @@ async fn what_is_stored_is_no_longer_refused() {
 }
 
 #[tokio::test]
+async fn commits_of_many_tasks_come_one_after_the_other() {
+    let dir = TempDir::new();
+    let store = dir.store().await;
+    let commit = |store: Store| async move { store.commit(&[accepted(seen(1, 1, b"a"))]).await.unwrap()[0] };
+    let tasks = [tokio::spawn(commit(store.clone())), tokio::spawn(commit(store.clone())), tokio::spawn(commit(store))];
+    let mut stored = 0;
+    for task in tasks {
+        stored += usize::from(task.await.unwrap() == Outcome::Stored);
+    }
+    assert_eq!(stored, 1);
+}
+
+#[tokio::test]
 async fn what_is_committed_is_there_after_a_crash() {
     let dir = TempDir::new();
     let store = dir.store().await;
@@ -91,7 +104,7 @@ async fn the_views_show_names() {
     assert_eq!((row.get::<&str, _>("encoding"), row.get::<i64, _>("content_format")), ("frame", 110));
     assert_eq!(row.get::<&[u8], _>("bytes"), b"9 746167");
 
-    let sql = "SELECT name || ' ' || ifnull(unit, '-') || ' ' || ifnull(value, '-') || ' ' || ifnull(text, '-') || ' ' || ifnull(sum, '-')
+    let sql = "SELECT concat_ws(' ', name, ifnull(unit, '-'), ifnull(value, '-'), ifnull(text, '-'), ifnull(sum, '-'))
         FROM readings WHERE device_id = 'boiler:1' AND time BETWEEN 0 AND 2000";
     let shown: Vec<String> = sqlx::query_scalar(sql).fetch_all(&mut shell).await.unwrap();
     assert_eq!(

@@ -19,7 +19,7 @@ async fn one_row_that_the_database_refuses_does_not_hold_a_thousand_up() {
     assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Stored).count(), 999);
 
     let mut shell = dir.shell().await;
-    assert_eq!(count(&mut shell, "readings").await, 1998);
+    assert_eq!(count(&mut shell, "reading").await, 1998);
     assert_eq!(count(&mut shell, "quarantine WHERE reason = 'bad_payload' AND device_id = 'd1'").await, 1);
     // Its counter is not used up, and its word is not remembered.
     assert_eq!(store.commit(&[entry(617, "humidity")]).await.unwrap(), [Outcome::Stored]);

@@ -45,6 +45,10 @@ fn entries() -> impl Strategy<Value = Entry> {
     ]
 }
 
+fn batches() -> impl Strategy<Value = Vec<Vec<Entry>>> {
+    proptest::collection::vec(proptest::collection::vec(entries(), 0..24), 1..6)
+}
+
 const POISON: &str = "CREATE TRIGGER poison BEFORE INSERT ON label WHEN NEW.text = 'poison' BEGIN
     SELECT RAISE(ABORT, 'no such word');
 END";
@@ -52,7 +56,7 @@ END";
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn any_batches_come_out_as_if_each_entry_came_alone(batches in proptest::collection::vec(proptest::collection::vec(entries(), 0..24), 1..6)) {
+    fn any_batches_come_out_as_if_each_entry_came_alone(batches in batches()) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let dir = TempDir::new();

@@ -1,6 +1,6 @@
--- Times are Unix milliseconds, UTC. Tables in the plural and the views are for whoever opens this file with SQL; tables in the singular
--- are how it is kept: numbers inside, names at the edge.
--- The tables that each message writes bear no foreign keys: each costs a look-up per row, and nothing is ever deleted from what they name.
+-- Times are Unix milliseconds, UTC. Tables in the plural and the views are for whoever opens this file with SQL; tables in
+-- the singular are how it is kept: numbers inside, names at the edge. The tables that each message writes bear no foreign
+-- keys: each costs a look-up per row, and nothing is ever deleted from what they name.
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -8,7 +8,8 @@ CREATE TABLE meta (
 ) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES ('registry_version', 0);
 
--- A name outlives its device: what the device sent stays readable under it, and a device of the same name finds its counters used.
+-- A name outlives its device: what the device sent stays readable under it, and a device of the same name finds its counters
+-- used.
 CREATE TABLE device_name (
     id   INTEGER PRIMARY KEY AUTOINCREMENT,
     name TEXT NOT NULL UNIQUE
@@ -161,7 +162,8 @@ CREATE TRIGGER quarantine_is_evidence BEFORE UPDATE OF device_id, bytes ON quara
 END;
 
 CREATE VIEW envelopes AS
-SELECT n.name AS device_id, e.key_version, e.counter, e.device_time, e.received_at, l.text AS encoding, e.content_format, e.bytes, e.id AS envelope
+SELECT n.name AS device_id, e.key_version, e.counter, e.device_time, e.received_at, l.text AS encoding, e.content_format, e.bytes,
+    e.id AS envelope
 FROM envelope e
 -- By way of seen, whose key leads from a device to its envelopes.
 JOIN seen s ON s.device = e.device AND s.key_version = e.key_version AND s.counter = e.counter AND s.envelope = e.id
