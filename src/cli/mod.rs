@@ -8,6 +8,7 @@ mod client;
 mod completions;
 mod device;
 mod exit;
+mod inspect;
 mod log;
 mod output;
 mod serve;
@@ -79,6 +80,8 @@ enum Command {
     Client(client::Arguments),
     /// Say everything that is wrong with the configuration, each with its line.
     CheckConfig(check_config::Arguments),
+    /// Take an envelope apart and say what is wrong with it.
+    Inspect(inspect::Arguments),
     /// Print the completions of a shell.
     Completions(completions::Arguments),
 }
@@ -90,6 +93,7 @@ impl Command {
             Command::Device(arguments) => arguments.run(settings),
             Command::Client(arguments) => arguments.run(settings),
             Command::CheckConfig(arguments) => arguments.run(settings),
+            Command::Inspect(arguments) => arguments.run(settings),
             Command::Completions(arguments) => arguments.run(),
         }
     }

@@ -13,6 +13,7 @@ use crate::config::{Config, File, Flag, Sources};
 const SYSTEM_FILE: &str = "/etc/sealgate/sealgate.toml";
 
 #[derive(Args)]
+#[command(next_help_heading = "Settings")]
 pub(super) struct Settings {
     /// The configuration file. Without it, /etc/sealgate/sealgate.toml is read if it is there.
     #[arg(long, global = true, value_name = "FILE", env = "SEALGATE_CONFIG", value_hint = ValueHint::FilePath)]

@@ -50,7 +50,7 @@ impl Default for Config {
 
 impl Config {
     /// What `open` lets through.
-    pub(super) fn policy(&self) -> Policy {
+    pub fn policy(&self) -> Policy {
         let truncated_tag = match self.truncated_tag {
             TruncatedTag::Refuse => sealgate_envelope::TruncatedTag::Refuse,
             TruncatedTag::Allow => sealgate_envelope::TruncatedTag::Allow,

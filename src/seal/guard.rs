@@ -85,7 +85,7 @@ impl Guard {
         self.senders.clear();
     }
 
-    /// Judges one envelope; see [`judge`].
+    /// Judges one envelope; see [`judge()`].
     pub fn judge<'a>(&self, bytes: &'a [u8], sender: Option<&Sender>, now_ms: i64) -> Result<Genuine<'a>, Refusal> {
         judge(bytes, sender, &self.policy, &self.time, now_ms)
     }

@@ -10,5 +10,6 @@ mod edge;
 mod envelopes;
 mod ingest;
 mod public;
+mod readme;
 mod shutdown;
 mod tidy;
