@@ -12,5 +12,6 @@ pub mod metrics;
 pub mod mqtt;
 pub mod public;
 pub mod seal;
+pub mod setting;
 pub mod shutdown;
 pub mod store;

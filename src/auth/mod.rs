@@ -1,1 +1,164 @@
-//! auth
+//! The guard of identities: who may come in, and which topics are theirs.
+//!
+//! Two doors ask here. The public HTTP listener hands in requests for tokens ([`Auth::answer`]), and gets tokens that
+//! our own issuer signs. The MQTT listener hands in a login ([`Auth::login`]), and gets a [`Grant`]: who it is, what
+//! they may publish and subscribe to, and until when. A token is judged offline; the registry is asked whether its
+//! holder may still come in.
+//!
+//! A token says *where* a message may go. What a message is worth, only its seal says, and that is not known here.
+
+mod claims;
+mod config;
+mod endpoint;
+mod grant;
+mod issuer;
+mod jose;
+mod keys;
+mod login;
+mod metrics;
+mod refusal;
+mod request;
+pub mod scope;
+pub mod secret;
+pub mod validator;
+
+pub use claims::Claims;
+pub use config::{Config, IssuerUrl, IssuerUrlError};
+pub use grant::{Grant, Principal};
+pub use issuer::{JWKS_PATH, JwkSet, METADATA_PATH, Metadata, TOKEN_PATH, TokenAnswer};
+pub use keys::{Jwk, KeyError};
+pub use metrics::Metrics;
+pub use refusal::LoginRefused;
+pub use request::TokenRefused;
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::store::{Store, StoreError};
+use endpoint::Endpoint;
+use issuer::Issuer;
+use login::Logins;
+use metrics::{LoginResult, TokenResult};
+use request::TokenRequest;
+use validator::Validator;
+
+/// The guard. Clones are one.
+#[derive(Clone)]
+pub struct Auth(Arc<Inner>);
+
+struct Inner {
+    endpoint: Endpoint,
+    logins: Logins,
+    metrics: Metrics,
+}
+
+/// Why the guard cannot take up its post.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The signing keys cannot be read or kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A signing key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// No signing key can be made.
+    #[error("the system gives no random numbers: {0}")]
+    NoRandom(#[from] getrandom::Error),
+    /// The store took a key and does not have it.
+    #[error("the database has no key that signs tokens")]
+    NoKey,
+}
+
+impl Auth {
+    /// Loads the keys that sign tokens, which are sealed under `storage_key`, or makes the first.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(
+        config: &Config,
+        store: Store,
+        storage_key: &[u8; 32],
+        metrics: Metrics,
+        now_ms: i64,
+    ) -> Result<Auth, OpenError> {
+        let (issuer, trusted) = Issuer::open(config, &store, storage_key, now_ms).await?;
+        let validator = Validator::new(&config.audience, vec![trusted], metrics.signature_checks.clone());
+        let hits = metrics.cache_hits.clone();
+        let logins = Logins::new(store.clone(), validator, config.token_cache_entries, hits);
+        let endpoint = Endpoint::new(store, issuer);
+        Ok(Auth(Arc::new(Inner { endpoint, logins, metrics })))
+    }
+
+    /// What the bearer of `token` may do, if it is who CONNECT says: `user_name` is the device id or the service's
+    /// name, `client_id` is that of MQTT. For a device it may be empty; the device id stands for it then.
+    ///
+    /// # Errors
+    /// The first reason against it. It is logged and counted here; the client should not learn it.
+    pub async fn login(
+        &self,
+        user_name: &str,
+        token: &str,
+        client_id: &str,
+        now_ms: i64,
+    ) -> Result<Arc<Grant>, LoginRefused> {
+        let result = self.0.logins.login(user_name, token, client_id, now_ms).await;
+        self.0.metrics.logins.inc(LoginResult::of(&result));
+        if let Err(reason) = &result {
+            let (user_name, client_id) = (clipped(user_name), clipped(client_id));
+            tracing::warn!(?user_name, ?client_id, reason = reason.as_str(), "A login is refused: {reason}.");
+        }
+        result
+    }
+
+    /// Tells that devices or clients have changed. Every token is asked about again at its next login.
+    pub fn registry_changed(&self) {
+        self.0.logins.registry_changed();
+    }
+
+    /// Answers the token endpoint: `authorization` is the header of that name, `body` the form.
+    ///
+    /// # Errors
+    /// What RFC 6749 section 5.2 has for it. It is logged and counted here.
+    pub async fn answer(
+        &self,
+        authorization: Option<&str>,
+        body: &[u8],
+        now_ms: i64,
+    ) -> Result<TokenAnswer, TokenRefused> {
+        let request = TokenRequest::parse(authorization, body);
+        let result = match &request {
+            Ok(request) => self.0.endpoint.answer(request, now_ms).await,
+            Err(refused) => Err(*refused),
+        };
+        self.0.metrics.tokens.inc(TokenResult::of(&result));
+        if let Err(reason) = &result {
+            let client_id = request.as_ref().map_or("", TokenRequest::client_id);
+            tracing::warn!(client_id, reason = reason.as_str(), "A token is refused: {reason}.");
+        }
+        result
+    }
+
+    /// The public keys that verify our tokens.
+    pub fn jwks(&self) -> &JwkSet {
+        self.0.endpoint.issuer().jwks()
+    }
+
+    /// What a client has to know of the issuer.
+    pub fn metadata(&self) -> Metadata {
+        self.0.endpoint.issuer().metadata()
+    }
+
+    /// The issuer's identifier.
+    pub fn issuer(&self) -> &IssuerUrl {
+        self.0.endpoint.issuer().url()
+    }
+}
+
+/// What a log line shows of a foreign name; `Debug` escapes it besides.
+fn clipped(name: &str) -> &str {
+    let end = name.char_indices().nth(LOGGED_CHARS_MAX).map_or(name.len(), |(at, _)| at);
+    &name[..end]
+}
+
+const LOGGED_CHARS_MAX: usize = 64;

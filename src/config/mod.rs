@@ -1,1 +1,122 @@
-//! config
+//! The settings of the whole house: one field an area, each of the area's own type.
+//!
+//! Settings come from a file, then from variables, then from flags; the later one wins. All mistakes are reported at once, each
+//! with its key and its place, before anything starts. What a key means, its default and its bounds belong to the area's
+//! `config.rs`; `config/sealgate.toml` shows them all. Nothing here opens a file: bytes and names go in.
+
+pub mod log;
+mod mistake;
+mod source;
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use toml::{Table, Value};
+
+pub use mistake::{Mistake, Mistakes, Place};
+use source::Setting;
+pub use source::{File, Flag, Sources};
+
+/// Every setting of a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// MQTT clients.
+    pub edge: crate::edge::Config,
+    /// HTTP for clients.
+    pub public: crate::public::Config,
+    /// Tokens.
+    pub auth: crate::auth::Config,
+    /// Operators.
+    pub admin: crate::admin::Config,
+    /// Envelopes.
+    pub seal: crate::seal::Config,
+    /// The pipeline.
+    pub ingest: crate::ingest::Config,
+    /// The data directory and the quarantine.
+    pub store: crate::store::Config,
+    /// Sessions.
+    pub broker: crate::broker::Config,
+    /// The end.
+    pub shutdown: crate::shutdown::Config,
+    /// What is written to standard error.
+    pub log: log::Config,
+}
+
+impl Config {
+    /// The settings of all sources together, or everything that is wrong with them.
+    pub fn load(sources: &Sources) -> Result<Config, Mistakes> {
+        let (settings, mut mistakes) = source::settings(sources);
+        let mut chosen = BTreeMap::new();
+        for setting in settings {
+            match checked(&setting) {
+                Ok(value) => drop(chosen.insert((setting.section, setting.key), (value, setting.place))),
+                Err(mistake) => mistakes.push(mistake),
+            }
+        }
+        let config = merged(&chosen).map_err(Mistakes::one)?;
+        mistakes.extend(misfits(&config, &chosen, &mistakes));
+        Mistakes::none_of(mistakes).map(|()| config)
+    }
+
+    /// What is wrong with values that are well-formed: each with its section.
+    fn mistakes(&self) -> impl Iterator<Item = (&'static str, crate::setting::Mistake)> {
+        let areas = [
+            ("edge", self.edge.mistakes()),
+            ("admin", self.admin.mistakes()),
+            ("seal", self.seal.mistakes()),
+            ("ingest", self.ingest.mistakes()),
+            ("broker", self.broker.mistakes()),
+            ("shutdown", self.shutdown.mistakes()),
+        ];
+        areas.into_iter().flat_map(|(section, found)| found.into_iter().map(move |mistake| (section, mistake)))
+    }
+}
+
+/// The settings that won, and where each came from.
+type Chosen = BTreeMap<(String, String), (Value, Place)>;
+
+/// Reads one setting as if it were alone, so that each yields its own error.
+fn checked(setting: &Setting) -> Result<Value, Mistake> {
+    let mut first_error = None;
+    for value in setting.written.readings() {
+        match deserialised(&setting.section, Table::from_iter([(setting.key.clone(), value.clone())])) {
+            Ok(_) => return Ok(value),
+            Err(sentence) => first_error.get_or_insert(sentence),
+        };
+    }
+    let sentence = first_error.unwrap_or_default();
+    Err(Mistake { place: setting.place.clone(), key: setting.name(), sentence })
+}
+
+fn deserialised(section: &str, keys: Table) -> Result<Config, String> {
+    let alone = Table::from_iter([(section.to_owned(), Value::Table(keys))]);
+    // Serde speaks of fields and variants; whoever wrote the file wrote keys and values.
+    let in_words_of_the_file = |error: toml::de::Error| {
+        error.message().replace("unknown field", "unknown key").replace("unknown variant", "unknown value")
+    };
+    Config::deserialize(alone).map_err(in_words_of_the_file)
+}
+
+fn merged(chosen: &Chosen) -> Result<Config, Mistake> {
+    let mut document = Table::new();
+    for ((section, key), (value, _)) in chosen {
+        let keys = document.entry(section).or_insert_with(|| Value::Table(Table::new()));
+        keys.as_table_mut().expect("only tables are inserted above").insert(key.clone(), value.clone());
+    }
+    let together = |error: toml::de::Error| Mistake::of_all(error.message().to_owned());
+    Config::deserialize(document).map_err(together)
+}
+
+/// The semantic mistakes, but for keys about which something was said already.
+fn misfits(config: &Config, chosen: &Chosen, known: &[Mistake]) -> Vec<Mistake> {
+    let located = config.mistakes().map(|(section, (key, sentence))| {
+        let place =
+            chosen.get(&(section.to_owned(), key.to_owned())).map_or(Place::Default, |(_, place)| place.clone());
+        Mistake { place, key: format!("{section}.{key}"), sentence }
+    });
+    located.filter(|found| known.iter().all(|said| said.key != found.key)).collect()
+}
+
+#[cfg(test)]
+mod tests;

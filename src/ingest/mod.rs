@@ -1,1 +1,24 @@
-//! ingest
+//! The pipeline: deliveries in, receipts out.
+//!
+//! A [`Delivery`] is opened at once, on the task of the connection that brought it ([`Ingest::submit`]); what is left of it, an
+//! entry for the store, goes to the [`Writer`], which commits whatever came while its last commit ran. The [`Receipt`] of each
+//! message settles after that commit and not before: a receipt that is dropped means that the message is lost, and nothing is
+//! acknowledged. Everything is counted in one [`Ledger`], under one law.
+//!
+//! Who may publish where is not decided here, and neither is what an acknowledgement looks like on the wire.
+
+mod budget;
+pub mod config;
+pub mod content;
+mod ledger;
+mod metrics;
+mod pipeline;
+mod writer;
+
+pub use crate::seal::{Encoding, Reason};
+pub use budget::{Budget, Permit, Share};
+pub use config::Config;
+pub use ledger::{Cause, Counts, EncodingLabel, Inbox, Ledger, Origin, Receipt, Settled};
+pub use metrics::Metrics;
+pub use pipeline::{Delivery, Ingest};
+pub use writer::{Verified, Writer};

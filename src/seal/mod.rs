@@ -1,1 +1,17 @@
-//! seal
+//! The guard of payloads: is an envelope whole, genuine, and sealed by the device that sent it?
+//!
+//! Two things live here. [`MasterKeys`] are the secrets that every derived device key comes from. The [`Guard`] knows the
+//! devices (a bounded cache over the registry) and [judges](judge) one envelope in the order that the specification gives:
+//! length, CRC, header, sender, key, HMAC, time. What the payload *says*, and whether its counter was used before, are the
+//! affairs of `ingest` and `store`.
+
+pub mod config;
+mod guard;
+mod judge;
+mod master_keys;
+
+pub use config::Config;
+pub use guard::{Guard, Sender};
+pub use judge::{Genuine, Refusal, TimePolicy, judge};
+pub use master_keys::{MasterKeys, MasterKeysError};
+pub use sealgate_envelope::{DeviceId, DeviceKey, Encoding, Header, Payload, Policy, Reason, Verdict};

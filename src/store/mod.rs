@@ -1,1 +1,242 @@
-//! The cellar.
+//! The cellar: our nouns in, SQL inside.
+//!
+//! Everything that must outlive the process lies here: who may come in (devices, services, their clients), what was accepted (envelopes
+//! and their readings), what was refused (the quarantine), and the keys that others sealed. A batch is committed in one transaction, and a
+//! counter of a device is used up at most once. This room knows no MQTT, no envelope and no token: a device id is a name, a tag is
+//! bytes, a secret is a hash.
+//!
+//! What counts as a duplicate, as a replay or as too much is decided by pure code (`judge`, `halving`, `quarantine`), so that a second
+//! database can stand behind the same face with the same answers. SQL is written in `sqlite` and `migrations` alone.
+
+mod batch;
+mod config;
+mod directory;
+mod halving;
+mod judge;
+mod quarantine;
+mod registry;
+mod sqlite;
+
+pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Value};
+pub use config::Config;
+pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
+
+use sqlite::Sqlite;
+use std::path::PathBuf;
+
+/// The database. Cloning is cheap, and clones share connections.
+#[derive(Clone)]
+pub struct Store {
+    sqlite: Sqlite,
+}
+
+impl Store {
+    /// Opens the database in the data directory, and makes both if they are not there.
+    ///
+    /// The directory is 0700 and every file in it 0600 afterwards. What cannot be opened is left as it was found.
+    pub async fn open(config: &Config) -> Result<Store, OpenError> {
+        Ok(Store { sqlite: Sqlite::open(config).await? })
+    }
+
+    /// Waits for the transaction at hand and closes all connections.
+    pub async fn close(self) {
+        self.sqlite.close().await;
+    }
+
+    /// Adds a device and the client that it logs in with.
+    pub async fn add_device(&self, device: &NewDevice) -> Result<Device, AddError> {
+        self.sqlite.add_device(device).await
+    }
+
+    /// The device of this name.
+    pub async fn device(&self, device_id: &str) -> Result<Option<Device>, StoreError> {
+        self.sqlite.device(device_id).await
+    }
+
+    /// Devices in the order of their names, after `after`, at most `limit`.
+    pub async fn devices(&self, after: Option<&str>, limit: u32) -> Result<Vec<Device>, StoreError> {
+        self.sqlite.devices(after, limit).await
+    }
+
+    /// Enables or disables a device, and with it its client.
+    pub async fn set_device_state(&self, device_id: &str, state: State) -> Result<Found, StoreError> {
+        self.sqlite.set_device_state(device_id, state).await
+    }
+
+    /// Adds a service and the client that it logs in with.
+    pub async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
+        self.sqlite.add_service(service).await
+    }
+
+    /// The service of this name.
+    pub async fn service(&self, name: &str) -> Result<Option<Service>, StoreError> {
+        self.sqlite.service(name).await
+    }
+
+    /// Services in the order of their names, after `after`, at most `limit`.
+    pub async fn services(&self, after: Option<&str>, limit: u32) -> Result<Vec<Service>, StoreError> {
+        self.sqlite.services(after, limit).await
+    }
+
+    /// Enables or disables a service.
+    pub async fn set_service_state(&self, name: &str, state: State) -> Result<Found, StoreError> {
+        self.sqlite.set_service_state(name, state).await
+    }
+
+    /// The client of this id, be it a device's or a service's. A device's client is disabled when the device is.
+    pub async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
+        self.sqlite.client(client_id).await
+    }
+
+    /// Grows with each change of a device, a service or a client, whichever process makes it and be it by hand with SQL.
+    pub async fn registry_version(&self) -> Result<i64, StoreError> {
+        self.sqlite.registry_version().await
+    }
+
+    /// The keys that tokens are signed with, oldest first.
+    pub async fn signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError> {
+        self.sqlite.signing_keys().await
+    }
+
+    /// Keeps one more signing key.
+    pub async fn add_signing_key(&self, key: &SealedSigningKey) -> Result<(), AddError> {
+        self.sqlite.add_signing_key(key).await
+    }
+
+    /// Keeps a signing key if there is none yet: of two processes that start at once, one key wins.
+    pub async fn add_first_signing_key(&self, key: &SealedSigningKey) -> Result<Added, StoreError> {
+        self.sqlite.add_first_signing_key(key).await
+    }
+
+    /// The fingerprint of the master key that this database was made with.
+    pub async fn master_key_check(&self) -> Result<Option<[u8; 32]>, StoreError> {
+        self.sqlite.master_key_check().await
+    }
+
+    /// Keeps the fingerprint of the master key if there is none yet; one that is there is never changed.
+    pub async fn set_master_key_check(&self, check: &[u8; 32]) -> Result<Added, StoreError> {
+        self.sqlite.set_master_key_check(check).await
+    }
+
+    /// Commits a batch in one transaction; the outcomes are in the order of the entries, as if each came alone after the one before.
+    ///
+    /// On an error nothing of the batch is stored, and it may be given again.
+    pub async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        self.sqlite.commit(batch).await
+    }
+
+    /// Whether this very envelope is stored.
+    pub async fn find_seen(&self, seen: &Seen) -> Result<bool, StoreError> {
+        self.sqlite.find_seen(seen).await
+    }
+
+    /// What the quarantine holds now.
+    pub async fn quarantine_usage(&self) -> Result<Usage, StoreError> {
+        self.sqlite.quarantine_usage().await
+    }
+
+    /// Whether the quarantine as a whole was full when [`Store::quarantine_usage`] was last asked. Costs nothing and may be late, so it is
+    /// a hint: the bound itself is kept by [`Store::commit`].
+    pub fn quarantine_looks_full(&self) -> bool {
+        self.sqlite.quarantine_looks_full()
+    }
+}
+
+/// A signing key as `auth` encrypted it; opaque here.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SealedSigningKey {
+    /// The `kid` of the tokens that it signs.
+    pub kid: String,
+    /// The encrypted key.
+    pub sealed: Vec<u8>,
+    /// When it was made, Unix ms.
+    pub created_at_ms: i64,
+}
+
+/// What the quarantine holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// How many messages.
+    pub rows: u64,
+    /// Their bytes in sum.
+    pub bytes: u64,
+}
+
+/// What came of a wish to keep something that must be there once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It was not there and is now.
+    Now,
+    /// One was there already and stays.
+    AlreadyThere,
+}
+
+/// Why a database cannot be opened. Nothing on disk was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// It can be neither made nor read, or its mode cannot be set.
+    #[error("the data directory {} cannot be used: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Tightening a directory that holds other things could harm them.
+    #[error("the data directory {} is open to others (mode {mode:04o}) and holds other files; use a directory of its own, or chmod 700", path.display())]
+    OpenToOthers {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// A file in the data directory cannot be made, read, written, or given mode 0600.
+    #[error("the file {} cannot be used: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is something else.
+    #[error("{} is not a database of Sealgate", path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A newer Sealgate wrote it.
+    #[error("{} has schema {found}, and this version of Sealgate knows schemas up to {known}; use a newer version", path.display())]
+    NewerSchema {
+        /// The file.
+        path: PathBuf,
+        /// The schema's number in the file.
+        found: i64,
+        /// The newest number that this version knows.
+        known: i64,
+    },
+    /// The database engine refuses.
+    #[error("the database {} cannot be opened: {source}", path.display())]
+    Database {
+        /// The file.
+        path: PathBuf,
+        /// What the engine says.
+        source: StoreError,
+    },
+}
+
+/// The database did not do what it was asked for. Reading it again, or the write, may succeed later.
+#[derive(Debug, thiserror::Error)]
+#[error("the database failed: {0}")]
+pub struct StoreError(#[from] sqlx::Error);
+
+/// Why a batch was not committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The connection, the disk or a lock: nothing of the batch is stored, and the same batch may succeed later.
+    #[error("the batch cannot be committed now: {0}")]
+    Passing(#[source] StoreError),
+}
+
+#[cfg(test)]
+mod tests;

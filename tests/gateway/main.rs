@@ -1,1 +1,5 @@
-//! tests
+//! What the world sees of a gateway. This list is the table of contents.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod harness;

@@ -1,0 +1,146 @@
+//! Keys: from the gateway's master to the keyed state that seals and opens for one device.
+//!
+//! Each is wiped when it is dropped and prints nothing of itself. Where keys rest, which versions are valid, and who may see
+//! them is decided elsewhere.
+
+use core::fmt;
+
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac as _};
+use sha2::Sha256;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use crate::DeviceId;
+use crate::header::Algorithm;
+use crate::tag::Tag;
+
+/// A gateway's key of one version, from which the device keys of that version are derived.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct MasterKey([u8; 32]);
+
+impl MasterKey {
+    /// The key of a device: HKDF-SHA-256 (RFC 5869), no salt, info = `sealgate/1 device`, a zero byte, the device id.
+    pub fn device_key(&self, device: &DeviceId) -> DeviceKey {
+        DeviceKey(*self.expand(&[b"sealgate/1 device\0", device.as_bytes()]))
+    }
+
+    /// A key for another purpose, which `info` names. A device's key has an info that starts with `sealgate/1 device`, so
+    /// no other purpose may.
+    pub fn derive(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
+        self.expand(&[info])
+    }
+
+    fn expand(&self, info: &[&[u8]]) -> Zeroizing<[u8; 32]> {
+        let mut okm = Zeroizing::new([0; 32]);
+        let expanded = Hkdf::<Sha256>::new(None, &self.0).expand_multi_info(info, okm.as_mut_slice());
+        expanded.expect("32 bytes are one block, and 255 are allowed");
+        okm
+    }
+}
+
+impl From<[u8; 32]> for MasterKey {
+    fn from(mut bytes: [u8; 32]) -> Self {
+        let key = Self(bytes);
+        bytes.zeroize();
+        key
+    }
+}
+
+/// The 32 bytes that a device and its gateway share.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct DeviceKey([u8; 32]);
+
+impl DeviceKey {
+    /// The bytes, to be burnt into a device.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for DeviceKey {
+    fn from(mut bytes: [u8; 32]) -> Self {
+        let key = Self(bytes);
+        bytes.zeroize();
+        key
+    }
+}
+
+/// A device key in the form that seals and opens: the state of HMAC after the key, so that a message costs only itself.
+#[derive(Clone)]
+pub struct Key(Hmac<Sha256>);
+
+impl Key {
+    /// The state for this key.
+    pub fn new(key: &DeviceKey) -> Self {
+        Self(Hmac::new_from_slice(&key.0).expect("HMAC takes a key of any length"))
+    }
+
+    pub(crate) fn mac(&self) -> Mac {
+        Mac(self.0.clone())
+    }
+}
+
+/// A tag in the making.
+pub(crate) struct Mac(Hmac<Sha256>);
+
+impl Mac {
+    #[inline]
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self, algorithm: Algorithm) -> Tag {
+        Tag::new(self.0.finalize().into_bytes().into(), algorithm)
+    }
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MasterKey(..)")
+    }
+}
+
+impl fmt::Debug for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceKey(..)")
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn hmac_is_that_of_rfc_4231() {
+        // [RFC 4231 section 4.2], whose key of 20 bytes 0x0b is the same as one padded with zeros to 32 [RFC 2104 section 2].
+        let mut bytes = [0; 32];
+        bytes[..20].fill(0x0b);
+        let mut mac = Key::new(&DeviceKey::from(bytes)).mac();
+        mac.update(b"Hi There");
+        let tag = mac.finish(Algorithm::HmacSha256);
+        assert_eq!(hex::encode(tag.as_bytes()), "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    }
+
+    #[test]
+    fn keys_print_nothing_of_themselves() {
+        let device = DeviceKey::from([0xAB; 32]);
+        let printed = format!("{:?} {:?} {:?}", MasterKey::from([0xAB; 32]), device, Key::new(&device));
+        assert_eq!(printed, "MasterKey(..) DeviceKey(..) Key(..)");
+    }
+
+    #[test]
+    fn another_purpose_gives_another_key() {
+        let master = MasterKey::from([1; 32]);
+        let device = master.device_key(&"a".parse().unwrap());
+        // `assert_eq` would print the keys.
+        assert!(*master.derive(b"sealgate/1 storage") != *device.as_bytes());
+        assert!(*master.derive(b"sealgate/1 device\0a") == *device.as_bytes());
+    }
+}

@@ -1,0 +1,248 @@
+//! What a login may do, and until when: the answer to every question about topics.
+//!
+//! A grant is made of a verified token alone, so it is as good offline as online. It knows the fixed rules that no
+//! token can change: a device speaks only for itself, and what the gateway or a device alone publishes is never
+//! published by a service. What becomes of a grant that ends is the connection's affair.
+
+use std::sync::Arc;
+
+use super::scope::{Action, Scope};
+use crate::mqtt::topic::{Filter, Topic};
+
+/// Who has logged in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// A device, by its id.
+    Device(Arc<str>),
+    /// A service, by its name.
+    Service(Arc<str>),
+}
+
+/// The rights of one login.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    principal: Principal,
+    rights: Rights,
+    expires_at_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+enum Rights {
+    /// A device's follow from its id: the prefix `devices/{id}/` and the filters that it may listen to.
+    Device { prefix: String, listens: [Filter; 2] },
+    /// A service's are its scopes.
+    Service { scopes: Vec<Scope> },
+}
+
+impl Grant {
+    /// The grant of a device; none if the id is not one level of a topic, which a device's always is.
+    pub fn device(device_id: &str, expires_at_ms: i64) -> Option<Grant> {
+        if device_id.is_empty() || device_id.contains(['/', '+', '#']) {
+            return None;
+        }
+        let prefix = format!("devices/{device_id}/");
+        let listens =
+            [Filter::new(format!("{prefix}commands/#")).ok()?, Filter::new(format!("{prefix}receipts")).ok()?];
+        let rights = Rights::Device { prefix, listens };
+        Some(Grant { principal: Principal::Device(device_id.into()), rights, expires_at_ms })
+    }
+
+    /// The grant of a service.
+    pub fn service(name: &str, scopes: Vec<Scope>, expires_at_ms: i64) -> Grant {
+        Grant { principal: Principal::Service(name.into()), rights: Rights::Service { scopes }, expires_at_ms }
+    }
+
+    /// Who has logged in.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// When the grant ends, in Unix ms. At this moment it is over.
+    pub fn expires_at_ms(&self) -> i64 {
+        self.expires_at_ms
+    }
+
+    /// Whether the principal may publish to `topic`; a will is asked about in the same way.
+    pub fn may_publish(&self, topic: &Topic) -> bool {
+        match &self.rights {
+            Rights::Device { prefix, .. } => topic.as_str().strip_prefix(prefix.as_str()).is_some_and(is_a_devices_own),
+            Rights::Service { scopes } => {
+                !is_reserved(topic) && scopes.iter().any(|scope| scope.allows(Action::Publish, topic))
+            }
+        }
+    }
+
+    /// Whether the principal may subscribe with `filter`: one scope alone has to cover every topic that `filter` can
+    /// match. A shared subscription is worth the filter in it.
+    pub fn may_subscribe(&self, filter: &Filter) -> bool {
+        match &self.rights {
+            Rights::Device { listens, .. } => listens.iter().any(|own| own.covers(filter)),
+            Rights::Service { scopes } => scopes.iter().any(|scope| scope.allows_all(Action::Subscribe, filter)),
+        }
+    }
+}
+
+impl Principal {
+    /// The device's id or the service's name.
+    pub fn name(&self) -> &Arc<str> {
+        match self {
+            Principal::Device(name) | Principal::Service(name) => name,
+        }
+    }
+}
+
+/// The topics below `devices/{id}/` that the device publishes. A stream is one level and has a name.
+fn is_a_devices_own(rest: &str) -> bool {
+    match rest.strip_prefix("telemetry/") {
+        Some(stream) => !stream.is_empty() && !stream.contains('/'),
+        None => rest == "telemetry" || rest == "answers",
+    }
+}
+
+/// The topics that the gateway or a device alone publishes.
+fn is_reserved(topic: &Topic) -> bool {
+    let first = topic.as_str().split('/').next();
+    topic.as_str().starts_with('$') || matches!(first, Some("devices" | "readings"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn topic(text: &str) -> Topic {
+        Topic::new(text).unwrap()
+    }
+
+    fn filter(text: &str) -> Filter {
+        Filter::new(text).unwrap()
+    }
+
+    fn service(scopes: &[&str]) -> Grant {
+        Grant::service("console", scopes.iter().map(|text| Scope::parse(text).unwrap()).collect(), 0)
+    }
+
+    #[test]
+    fn a_device_publishes_its_telemetry_and_answers_alone() {
+        let grant = Grant::device("pump-7", 0).unwrap();
+        for own in ["telemetry", "telemetry/fast", "answers"] {
+            assert!(grant.may_publish(&topic(&format!("devices/pump-7/{own}"))), "{own}");
+        }
+        for gateways in ["status", "commands/stop", "receipts", "telemetry/a/b", "telemetry/", "answers/1", "", "x"] {
+            assert!(!grant.may_publish(&topic(&format!("devices/pump-7/{gateways}"))), "{gateways}");
+        }
+        for foreign in
+            ["devices/pump-8/telemetry", "devices/pump-7", "readings/pump-7", "devices/pump-77/telemetry", "a"]
+        {
+            assert!(!grant.may_publish(&topic(foreign)), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_device_hears_its_commands_and_receipts_alone() {
+        let grant = Grant::device("pump-7", 0).unwrap();
+        for own in ["commands/#", "commands/+", "commands/stop", "commands/+/#", "receipts"] {
+            assert!(grant.may_subscribe(&filter(&format!("devices/pump-7/{own}"))), "{own}");
+            assert!(grant.may_subscribe(&filter(&format!("$share/g/devices/pump-7/{own}"))), "{own}");
+        }
+        for more in ["#", "+", "status", "telemetry", "receipts/#", "answers"] {
+            assert!(!grant.may_subscribe(&filter(&format!("devices/pump-7/{more}"))), "{more}");
+        }
+        for foreign in ["#", "+/+/#", "devices/#", "devices/+/receipts", "devices/pump-8/receipts", "readings/pump-7"] {
+            assert!(!grant.may_subscribe(&filter(foreign)), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_level_is_no_device_and_gets_no_grant() {
+        for id in ["", "+", "#", "pump-#", "pump-7/telemetry"] {
+            assert!(Grant::device(id, 0).is_none(), "{id}");
+        }
+    }
+
+    #[test]
+    fn no_scope_lets_a_service_publish_what_is_the_gateways_or_a_devices() {
+        let grant = service(&["pub:#", "pub:devices/#", "pub:readings/#", "pub:$SYS/#"]);
+        for reserved in
+            ["devices", "devices/a/commands/stop", "devices/a/telemetry", "readings", "readings/a", "$SYS/x", "$x"]
+        {
+            assert!(!grant.may_publish(&topic(reserved)), "{reserved}");
+        }
+        for free in ["commands/a/stop", "readingsx", "a/devices", "/devices"] {
+            assert!(grant.may_publish(&topic(free)), "{free}");
+        }
+    }
+
+    #[test]
+    fn a_scope_to_publish_is_none_to_subscribe() {
+        let grant = service(&["pub:a", "sub:b"]);
+        assert!(grant.may_publish(&topic("a")) && !grant.may_publish(&topic("b")));
+        assert!(grant.may_subscribe(&filter("b")) && !grant.may_subscribe(&filter("a")));
+    }
+
+    #[test]
+    fn one_level_does_not_grant_all_levels() {
+        let grant = service(&["sub:readings/+"]);
+        assert!(grant.may_subscribe(&filter("readings/+")) && grant.may_subscribe(&filter("$share/g/readings/pump-7")));
+        assert!(!grant.may_subscribe(&filter("readings/#")) && !grant.may_subscribe(&filter("$share/g/#")));
+    }
+
+    // [MQTT-4.7.2-1]
+    #[test]
+    fn wildcards_never_cover_dollar_topics() {
+        assert!(!service(&["sub:#", "sub:+/+"]).may_subscribe(&filter("$SYS/uptime")));
+        assert!(service(&["sub:$SYS/#"]).may_subscribe(&filter("$SYS/uptime")));
+    }
+
+    /// A level that no filter below names stands for all the names that there are.
+    const NAMES: [&str; 4] = ["a", "b", "$d", "other"];
+    const TOPIC_LEVELS_MAX: usize = 4;
+
+    fn every_topic() -> Vec<Topic> {
+        let mut topics: Vec<String> = NAMES.map(str::to_owned).to_vec();
+        let mut longest = topics.clone();
+        for _ in 1..TOPIC_LEVELS_MAX {
+            longest = longest.iter().flat_map(|head| NAMES.map(|name| format!("{head}/{name}"))).collect();
+            topics.extend_from_slice(&longest);
+        }
+        topics.iter().map(|text| topic(text)).collect()
+    }
+
+    /// A filter of up to three levels, of which one topic of four levels tells `#` from `+`.
+    fn any_filter() -> impl Strategy<Value = String> {
+        let level = prop::sample::select(vec!["a", "b", "$d", "+"]);
+        (prop::collection::vec(level, 0..3), prop::sample::select(vec!["a", "b", "+", "#"])).prop_map(
+            |(mut levels, last)| {
+                levels.push(last);
+                levels.join("/")
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_subscription_is_granted_if_and_only_if_every_topic_is(scope in any_filter(), asked in any_filter()) {
+            let allowed = filter(&scope);
+            let asked = filter(&asked);
+            let every = every_topic().iter().filter(|topic| asked.matches(topic)).all(|topic| allowed.matches(topic));
+            let grant = service(&[&format!("sub:{scope}")]);
+            prop_assert_eq!(grant.may_subscribe(&asked), every, "sub:{} asked {}", scope, asked.as_str());
+        }
+
+        #[test]
+        fn no_union_of_scopes_grants_what_none_of_its_topics_is(
+            scopes in prop::collection::vec(any_filter(), 0..4), asked in any_filter()
+        ) {
+            let texts: Vec<String> = scopes.iter().map(|scope| format!("sub:{scope}")).collect();
+            let grant = service(&texts.iter().map(String::as_str).collect::<Vec<_>>());
+            if !grant.may_subscribe(&filter(&asked)) {
+                return Ok(());
+            }
+            let allowed: Vec<Filter> = scopes.iter().map(|scope| filter(scope)).collect();
+            for topic in every_topic().iter().filter(|topic| filter(&asked).matches(topic)) {
+                prop_assert!(allowed.iter().any(|allowed| allowed.matches(topic)), "{}", topic.as_str());
+            }
+        }
+    }
+}

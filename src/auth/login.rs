@@ -1,0 +1,149 @@
+//! Who stands behind an MQTT login: the token's subject, if it is who the client says and may still come in.
+//!
+//! Verified tokens are remembered by their SHA-256, so that a fleet that reconnects costs no signature check twice;
+//! refused ones are not. A change in the registry makes none of them forgotten but all of them asked about again:
+//! what a signature proves does not change, whether its holder may come in does. An entry answers for the state of
+//! the registry that it was asked about, so a login that overlaps a change cannot bring back what the change took
+//! away.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quick_cache::sync::Cache;
+use sha2::{Digest as _, Sha256};
+
+use super::claims::Claims;
+use super::grant::{Grant, Principal};
+use super::refusal::LoginRefused;
+use super::scope;
+use super::validator::{TOKEN_BYTES_MAX, Validator, valid_from_ms};
+use crate::metrics::IntCounter;
+use crate::store::{Holder, State, Store};
+
+/// Answers logins.
+pub(crate) struct Logins {
+    store: Store,
+    validator: Validator,
+    verified: Cache<[u8; 32], Verified>,
+    registry: AtomicU64,
+    cache_hits: IntCounter,
+}
+
+/// A token whose signature was checked.
+#[derive(Clone)]
+struct Verified {
+    grant: Arc<Grant>,
+    /// The OAuth client that the token was issued to.
+    oauth_client: Arc<str>,
+    valid_from_ms: i64,
+    /// The state of the registry in which the holder might come in.
+    registry: u64,
+}
+
+impl Logins {
+    pub(crate) fn new(store: Store, validator: Validator, tokens_max: usize, cache_hits: IntCounter) -> Self {
+        Logins { store, validator, verified: Cache::new(tokens_max), registry: AtomicU64::new(0), cache_hits }
+    }
+
+    /// From now on every holder is looked up again.
+    pub(crate) fn registry_changed(&self) {
+        self.registry.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) async fn login(
+        &self,
+        user_name: &str,
+        token: &str,
+        client_id: &str,
+        now_ms: i64,
+    ) -> Result<Arc<Grant>, LoginRefused> {
+        check_length(token)?;
+        let registry = self.registry.load(Ordering::SeqCst); // Before the store is read: see the head of this file.
+        let hash: [u8; 32] = Sha256::digest(token).into();
+        let known = self.known(&hash, now_ms);
+        if let Some(known) = known.as_ref().filter(|known| known.registry == registry) {
+            known.speaks_for(user_name, client_id)?;
+            return Ok(Arc::clone(&known.grant));
+        }
+        let verified = match known {
+            Some(known) => known,
+            None => Verified::of(self.validator.check(token, now_ms)?)?,
+        };
+        verified.speaks_for(user_name, client_id)?;
+        self.look_up(&verified).await?;
+        let grant = Arc::clone(&verified.grant);
+        self.verified.insert(hash, Verified { registry, ..verified });
+        Ok(grant)
+    }
+
+    /// What is known of the token of this hash, if its time is not over. The clock may have been set since, so both
+    /// ends count.
+    fn known(&self, hash: &[u8; 32], now_ms: i64) -> Option<Verified> {
+        let known = self.verified.get(hash)?;
+        if !(known.valid_from_ms..known.grant.expires_at_ms()).contains(&now_ms) {
+            self.verified.remove(hash);
+            return None;
+        }
+        self.cache_hits.inc();
+        Some(known)
+    }
+
+    /// Whether the token's holder may come in now. A device's client is disabled when the device is.
+    async fn look_up(&self, verified: &Verified) -> Result<(), LoginRefused> {
+        let client = self.store.client(&verified.oauth_client).await.map_err(|error| {
+            tracing::error!(%error, "A login cannot be looked up.");
+            LoginRefused::StoreUnavailable
+        })?;
+        let client = client.ok_or(LoginRefused::UnknownPrincipal)?;
+        let same = match (&client.holder, verified.grant.principal()) {
+            (Holder::Device { device_id }, Principal::Device(name)) => device_id == name,
+            (Holder::Service { name, .. }, Principal::Service(other)) => **name == **other,
+            _ => false,
+        };
+        match client.state {
+            _ if !same => Err(LoginRefused::UnknownPrincipal),
+            State::Disabled => Err(LoginRefused::Disabled),
+            State::Enabled => Ok(()),
+        }
+    }
+}
+
+impl Verified {
+    fn of(claims: Claims) -> Result<Verified, LoginRefused> {
+        let (grant, valid_from_ms) = (Arc::new(grant(&claims)?), valid_from_ms(&claims));
+        Ok(Verified { grant, oauth_client: claims.client_id.into(), valid_from_ms, registry: 0 })
+    }
+
+    /// The user name is the subject. A device's MQTT client id is its device id, or is left to us; a service may have
+    /// several connections, and names them as it likes.
+    fn speaks_for(&self, user_name: &str, client_id: &str) -> Result<(), LoginRefused> {
+        let principal = self.grant.principal();
+        if **principal.name() != *user_name {
+            return Err(LoginRefused::WrongUserName);
+        }
+        match principal {
+            Principal::Device(device_id) if !client_id.is_empty() && **device_id != *client_id => {
+                Err(LoginRefused::WrongClientId)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the token grants. The scope `device` alone makes a device of its subject.
+fn grant(claims: &Claims) -> Result<Grant, LoginRefused> {
+    if claims.scope == scope::DEVICE {
+        return Grant::device(&claims.subject, claims.expires_at_ms).ok_or(LoginRefused::Malformed);
+    }
+    let scopes = scope::parse_all(&claims.scope).map_err(|_| LoginRefused::Malformed)?;
+    Ok(Grant::service(&claims.subject, scopes, claims.expires_at_ms))
+}
+
+/// Before any work is done for it.
+fn check_length(token: &str) -> Result<(), LoginRefused> {
+    match token.len() {
+        0 => Err(LoginRefused::MissingToken),
+        1..=TOKEN_BYTES_MAX => Ok(()),
+        _ => Err(LoginRefused::Malformed),
+    }
+}

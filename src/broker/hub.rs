@@ -1,0 +1,362 @@
+//! Where sessions meet: who is connected, who is away, and who gets what.
+//!
+//! A session belongs to a principal and a client id together, so that no login can take over the session of another by naming
+//! its client id. At most one connection serves a session [MQTT-3.1.4-3]: a second one sends the first away, waits until that
+//! has let go, and takes the session over. What lies in a session is the session's affair; here it is moved, not looked into.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::mailbox::{Bounds, Mailbox, Put};
+use super::metrics::Drop as DropCause;
+use super::session::SessionState;
+use super::tree::Tree;
+use super::will::Will;
+use super::{Config, Message, Metrics};
+use crate::auth::Principal;
+use crate::mqtt::QoS;
+use crate::mqtt::topic::Filter;
+
+/// The first level of the topics on which verified readings are published.
+const READINGS: &str = "readings";
+
+/// What names a session.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SessionKey {
+    /// Who logged in.
+    pub principal: Principal,
+    /// The client id of its CONNECT.
+    pub client_id: Arc<str>,
+}
+
+/// A number that no other session of this process has had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionId(u64);
+
+/// Sessions and subscriptions of one gateway.
+#[derive(Clone)]
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    bounds: Bounds,
+    sessions_max: usize,
+    metrics: Metrics,
+    tree: RwLock<Tree<Subscription>>,
+    sessions: Mutex<Sessions>,
+    /// Whether somebody may get what is published below `readings/`.
+    readings_wanted: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Sessions {
+    by_key: HashMap<SessionKey, Slot>,
+    last_id: u64,
+    readings_subscriptions: usize,
+}
+
+enum Slot {
+    Connected { send_away: Option<oneshot::Sender<()>>, let_go: CancellationToken },
+    Away { id: SessionId, kept: Kept },
+}
+
+/// A session whose client is away.
+struct Kept {
+    state: SessionState,
+    mailbox: Arc<Mailbox>,
+    until: Instant,
+    /// A will that waits for its delay.
+    will: Option<(Instant, Will)>,
+}
+
+struct Subscription {
+    session: SessionId,
+    qos: QoS,
+    echo: Echo,
+    mailbox: Arc<Mailbox>,
+}
+
+/// Whether a session gets what it published itself (the subscription option No Local).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Echo {
+    /// It does.
+    Yes,
+    /// It does not [MQTT-3.8.3-3].
+    No,
+}
+
+impl PartialEq for Subscription {
+    fn eq(&self, other: &Self) -> bool {
+        self.session == other.session
+    }
+}
+
+/// Why a session cannot be had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the gateway holds as many sessions as it may")]
+pub struct TooManySessions;
+
+/// A session as its connection holds it. Dropping it without [`Attachment::let_go`] ends the session.
+pub struct Attachment {
+    hub: Hub,
+    key: SessionKey,
+    /// Names the session.
+    pub id: SessionId,
+    /// What waits for it.
+    pub mailbox: Arc<Mailbox>,
+    /// Resolves when another connection wants the session.
+    pub sent_away: oneshot::Receiver<()>,
+    let_go: Option<CancellationToken>,
+}
+
+/// What stays of a session when its connection is gone.
+pub struct Remains {
+    /// What the session knew.
+    pub state: SessionState,
+    /// Until when it is kept; none: it ends now.
+    pub until: Option<Instant>,
+    /// A will that waits until then, and is forgotten if the client comes back before.
+    pub will: Option<(Instant, Will)>,
+}
+
+impl Hub {
+    /// A hub without sessions.
+    pub fn new(config: &Config, metrics: Metrics) -> Self {
+        Hub(Arc::new(Inner {
+            bounds: Bounds { messages_max: config.queue_messages_max, bytes_max: config.queue_bytes_max },
+            sessions_max: config.sessions_max,
+            metrics,
+            tree: RwLock::default(),
+            sessions: Mutex::default(),
+            readings_wanted: Arc::default(),
+        }))
+    }
+
+    /// True while somebody may get what is published below `readings/`.
+    pub fn readings_wanted(&self) -> Arc<AtomicBool> {
+        self.0.readings_wanted.clone()
+    }
+
+    /// Makes this connection the one that serves the session; sends another one away first. Waits until that has let go.
+    pub async fn attach(&self, key: &SessionKey) -> Result<(Attachment, Option<SessionState>), TooManySessions> {
+        loop {
+            match self.try_attach(key)? {
+                Ok(attached) => return Ok(attached),
+                Err(let_go) => let_go.cancelled().await,
+            }
+        }
+    }
+
+    /// Delivers to every session with a matching subscription, once each, at the greatest QoS of those that match
+    /// [MQTT-3.3.5-1], and never above the message's own.
+    pub fn publish(&self, message: &Arc<Message>, publisher: Option<SessionId>) {
+        let tree = self.0.tree.read().unwrap_or_else(PoisonError::into_inner);
+        let mut found: Vec<&Subscription> = Vec::new();
+        tree.matches(&message.topic, |subscription| {
+            if subscription.echo == Echo::Yes || Some(subscription.session) != publisher {
+                found.push(subscription);
+            }
+        });
+        found.sort_unstable_by_key(|subscription| (subscription.session, std::cmp::Reverse(subscription.qos)));
+        found.dedup_by_key(|subscription| subscription.session);
+        for subscription in found {
+            self.put(&subscription.mailbox, message, subscription.qos.min(message.qos));
+        }
+    }
+
+    /// Drops sessions whose time has come, and gives back the wills whose delay is over.
+    pub fn sweep(&self, now: Instant) -> Vec<Will> {
+        let mut wills = Vec::new();
+        let mut ended = Vec::new();
+        let mut sessions = self.sessions();
+        for (key, slot) in &mut sessions.by_key {
+            let Slot::Away { kept, .. } = slot else { continue };
+            // [MQTT-3.1.3-9]: the will goes out when its delay is over or the session ends, whichever is first.
+            let due = kept.will.as_ref().is_some_and(|(due, _)| *due <= now || kept.until <= now);
+            wills.extend(if due { kept.will.take().map(|(_, will)| will) } else { None });
+            if kept.until <= now {
+                ended.push(key.clone());
+            }
+        }
+        let ended: Vec<Slot> = ended.iter().filter_map(|key| sessions.by_key.remove(key)).collect();
+        self.0.metrics.sessions.set(gauge(sessions.by_key.len()));
+        drop(sessions);
+        for slot in ended {
+            self.forget(slot);
+        }
+        wills
+    }
+
+    fn try_attach(
+        &self,
+        key: &SessionKey,
+    ) -> Result<Result<(Attachment, Option<SessionState>), CancellationToken>, TooManySessions> {
+        let mut sessions = self.sessions();
+        if let Some(Slot::Connected { send_away, let_go }) = sessions.by_key.get_mut(key) {
+            send_away.take().map(|send_away| send_away.send(()));
+            return Ok(Err(let_go.clone()));
+        }
+        let (id, state, mailbox) = match sessions.by_key.remove(key) {
+            Some(Slot::Away { id, kept }) => (id, Some(kept.state), kept.mailbox),
+            Some(Slot::Connected { .. }) => unreachable!("a connected session was given back above"),
+            None if sessions.by_key.len() >= self.0.sessions_max => return Err(TooManySessions),
+            None => (sessions.new_id(), None, Arc::new(Mailbox::new(self.0.bounds))),
+        };
+        let (send_away, sent_away) = oneshot::channel();
+        let let_go = CancellationToken::new();
+        let slot = Slot::Connected { send_away: Some(send_away), let_go: let_go.clone() };
+        sessions.by_key.insert(key.clone(), slot);
+        self.0.metrics.sessions.set(gauge(sessions.by_key.len()));
+        mailbox.connect();
+        let attachment =
+            Attachment { hub: self.clone(), key: key.clone(), id, mailbox, sent_away, let_go: Some(let_go) };
+        Ok(Ok((attachment, state)))
+    }
+
+    fn subscribe(&self, attachment: &Attachment, filter: &Filter, qos: QoS, echo: Echo) {
+        let subscription = Subscription { session: attachment.id, qos, echo, mailbox: attachment.mailbox.clone() };
+        let is_new = self.write_tree(|tree| tree.insert(filter, subscription));
+        if is_new {
+            self.0.metrics.subscriptions.inc();
+            self.count_readings(filter, 1);
+        }
+    }
+
+    fn unsubscribe(&self, id: SessionId, mailbox: &Arc<Mailbox>, filter: &Filter) {
+        let subscription =
+            Subscription { session: id, qos: QoS::AtMostOnce, echo: Echo::Yes, mailbox: mailbox.clone() };
+        if self.write_tree(|tree| tree.remove(filter, &subscription)) {
+            self.0.metrics.subscriptions.dec();
+            self.count_readings(filter, -1);
+        }
+    }
+
+    fn count_readings(&self, filter: &Filter, change: isize) {
+        if !matches!(filter.levels().next(), Some(READINGS | "+" | "#")) {
+            return;
+        }
+        let mut sessions = self.sessions();
+        sessions.readings_subscriptions = sessions.readings_subscriptions.saturating_add_signed(change);
+        self.0.readings_wanted.store(sessions.readings_subscriptions > 0, Ordering::Relaxed);
+    }
+
+    fn put(&self, mailbox: &Mailbox, message: &Arc<Message>, qos: QoS) {
+        match mailbox.put(message, qos) {
+            Put::Queued => self.0.metrics.routed.inc(),
+            Put::Full => self.0.metrics.dropped.inc(DropCause::QueueFull),
+            Put::Away => self.0.metrics.dropped.inc(DropCause::Away),
+        }
+    }
+
+    /// Ends what a session left in the tree.
+    fn forget(&self, slot: Slot) {
+        if let Slot::Away { id, kept } = slot {
+            self.unsubscribe_all(id, &kept.mailbox, &kept.state);
+        }
+    }
+
+    fn unsubscribe_all(&self, id: SessionId, mailbox: &Arc<Mailbox>, state: &SessionState) {
+        for filter in state.subscriptions() {
+            self.unsubscribe(id, mailbox, filter);
+        }
+    }
+
+    fn release(&self, key: &SessionKey, id: SessionId, kept: Option<Kept>) {
+        let mut sessions = self.sessions();
+        sessions.by_key.remove(key);
+        if let Some(kept) = kept {
+            sessions.by_key.insert(key.clone(), Slot::Away { id, kept });
+        }
+        self.0.metrics.sessions.set(gauge(sessions.by_key.len()));
+    }
+
+    fn write_tree<T>(&self, change: impl FnOnce(&mut Tree<Subscription>) -> T) -> T {
+        change(&mut self.0.tree.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sessions {
+    fn new_id(&mut self) -> SessionId {
+        self.last_id += 1;
+        SessionId(self.last_id)
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.principal {
+            // A device's client id is its device id.
+            Principal::Device(device_id) => write!(f, "device {device_id}"),
+            Principal::Service(name) => write!(f, "service {name}, client {:?}", self.client_id),
+        }
+    }
+}
+
+impl Attachment {
+    /// Whose session it is.
+    pub fn key(&self) -> &SessionKey {
+        &self.key
+    }
+
+    /// Subscribes the session.
+    pub fn subscribe(&self, filter: &Filter, qos: QoS, echo: Echo) {
+        self.hub.subscribe(self, filter, qos, echo);
+    }
+
+    /// Ends a subscription of the session.
+    pub fn unsubscribe(&self, filter: &Filter) {
+        self.hub.unsubscribe(self.id, &self.mailbox, filter);
+    }
+
+    /// Ends everything that an earlier connection left of the session [MQTT-3.1.2-4].
+    pub fn start_clean(&self, earlier: &SessionState) {
+        self.hub.unsubscribe_all(self.id, &self.mailbox, earlier);
+        self.mailbox.clear();
+    }
+
+    /// Publishes in the session's name.
+    pub fn publish(&self, message: &Arc<Message>) {
+        self.hub.publish(message, Some(self.id));
+    }
+
+    /// Gives the session back; a connection that waits for it gets it now.
+    pub fn let_go(mut self, remains: Remains) {
+        self.mailbox.disconnect();
+        let kept = match remains.until {
+            Some(until) => {
+                let mailbox = self.mailbox.clone();
+                Some(Kept { state: remains.state, mailbox, until, will: remains.will })
+            }
+            None => {
+                self.hub.unsubscribe_all(self.id, &self.mailbox, &remains.state);
+                None
+            }
+        };
+        self.hub.release(&self.key, self.id, kept);
+        self.let_go.take().inspect(CancellationToken::cancel);
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // Only a panic of the connection's task leads here; which filters the session had died with it.
+        if let Some(let_go) = self.let_go.take() {
+            self.hub.write_tree(|tree| tree.retain(|subscription| subscription.session != self.id));
+            self.hub.release(&self.key, self.id, None);
+            let_go.cancel();
+        }
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

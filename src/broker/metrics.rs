@@ -1,0 +1,83 @@
+//! What the broker counts.
+
+use crate::metrics::{CountBy, IntCounter, IntGauge, Label, Registry};
+
+/// Why a message did not reach a session that had subscribed to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Drop {
+    /// The session's queue was at its bound.
+    QueueFull,
+    /// QoS 0, and the session's client was away.
+    Away,
+    /// The packet would be larger than the client takes [MQTT-3.1.2-25].
+    TooLarge,
+}
+
+impl Label for Drop {
+    const NAME: &'static str = "cause";
+    const ALL: &'static [Self] = &[Drop::QueueFull, Drop::Away, Drop::TooLarge];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Drop::QueueFull => "queue_full",
+            Drop::Away => "away",
+            Drop::TooLarge => "too_large",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What a client asked for and its grant does not hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Denied {
+    /// To publish.
+    Publish,
+    /// To subscribe.
+    Subscribe,
+}
+
+impl Label for Denied {
+    const NAME: &'static str = "action";
+    const ALL: &'static [Self] = &[Denied::Publish, Denied::Subscribe];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Denied::Publish => "publish",
+            Denied::Subscribe => "subscribe",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The broker's series.
+#[derive(Clone)]
+pub struct Metrics {
+    pub(super) sessions: IntGauge,
+    pub(super) subscriptions: IntGauge,
+    pub(super) routed: IntCounter,
+    pub(super) dropped: CountBy<Drop>,
+    pub(super) denied: CountBy<Denied>,
+}
+
+impl Metrics {
+    /// Registers the series.
+    pub fn new(registry: &Registry) -> Self {
+        Metrics {
+            sessions: registry.gauge("sealgate_broker_sessions", "Sessions, connected or kept."),
+            subscriptions: registry.gauge("sealgate_broker_subscriptions", "Subscriptions of all sessions."),
+            routed: registry.counter("sealgate_broker_routed_total", "Messages put into a session's queue."),
+            dropped: registry
+                .counter_by("sealgate_broker_dropped_total", "Messages that a subscribed session did not get."),
+            denied: registry.counter_by(
+                "sealgate_broker_denied_total",
+                "Publishes and filters that the client's grant does not hold.",
+            ),
+        }
+    }
+}

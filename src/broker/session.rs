@@ -1,0 +1,493 @@
+//! One client's session: packets, receipts and time in, [`Output`]s out. Pure.
+//!
+//! A session has two parts. [`SessionState`] is what MQTT calls session state: subscriptions, what was sent and not
+//! acknowledged, QoS 2 identifiers; it outlives the connection if the client asked for that. The rest belongs to the
+//! connection: the answers owed, the clocks, the will. CONNECT is `edge`'s; a session begins after it.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::inbound::{Answer, Inbound, Owed};
+use super::mailbox::Queued;
+use super::metrics::{Denied, Drop as DropCause};
+use super::outbound::Outbound;
+use super::will::Will;
+use super::{Echo, Message, Metrics, answers};
+use crate::auth::{Grant, Principal};
+use crate::ingest::{Origin, Settled};
+use crate::mqtt::topic::{Filter, Topic};
+use crate::mqtt::{
+    Ack, Disconnect, Packet, Publish, QoS, ReasonCode, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe, Version,
+};
+
+/// What MQTT calls the session state, as far as the session itself holds it; what waits is in its mailbox.
+#[derive(Default)]
+pub struct SessionState {
+    subscriptions: BTreeMap<Filter, QoS>,
+    /// Identifiers of QoS 2 that were answered with PUBREC and wait for PUBREL. At most 65,535, as many as there are.
+    received: HashSet<NonZeroU16>,
+    outbound: Outbound,
+}
+
+impl SessionState {
+    /// The filters that the session has subscribed to.
+    pub fn subscriptions(&self) -> impl Iterator<Item = &Filter> {
+        self.subscriptions.keys()
+    }
+}
+
+/// What a session works within: its client's wishes and the gateway's bounds.
+pub struct Terms {
+    /// The protocol.
+    pub version: Version,
+    /// Who, which topics, until when.
+    pub grant: Arc<Grant>,
+    /// Messages that the client may have under way to us.
+    pub receive_maximum: u16,
+    /// Messages that we may have under way to the client.
+    pub client_receive_maximum: u16,
+    /// The largest packet that the client takes [MQTT-3.1.2-24].
+    pub client_packet_bytes_max: u32,
+    /// Whether answers may bear reason strings and user properties [MQTT-3.1.2-29].
+    pub problem_information: ProblemInformation,
+    /// After how long a silence the connection ends; none: never.
+    pub silence_max: Option<Duration>,
+    /// When the grant ends.
+    pub grant_ends: Instant,
+    /// Until then a duplicate counts as a retry.
+    pub retries_until: Instant,
+    /// How many filters the session may hold.
+    pub subscriptions_max: usize,
+    /// What is published if the connection ends without a goodbye.
+    pub will: Option<Will>,
+    /// How long the session outlives the connection.
+    pub expiry: Duration,
+}
+
+/// Whether the client wants to be told more than codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemInformation {
+    /// It does.
+    Wanted,
+    /// It does not.
+    Unwanted,
+}
+
+/// What the driver has to do, in this order.
+pub enum Output {
+    /// Send a packet.
+    Send(Packet),
+    /// Give an envelope to `ingest`; its receipt settles under the ticket.
+    Submit(Telemetry),
+    /// Give a message to the subscribers.
+    Publish(Arc<Message>),
+    /// Enter a subscription into the tree.
+    Subscribe(Filter, QoS, Echo),
+    /// Take a subscription out of the tree.
+    Unsubscribe(Filter),
+}
+
+/// A PUBLISH to the device's telemetry topic.
+pub struct Telemetry {
+    /// Where its answer goes.
+    pub ticket: u64,
+    /// Whose it is.
+    pub device_id: Arc<str>,
+    /// The envelope.
+    pub payload: Bytes,
+    /// How it counts, should it be a duplicate.
+    pub origin: Origin,
+}
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The client said goodbye.
+    ByClient,
+    /// The client broke the protocol.
+    PeerMisbehaved(ReasonCode),
+    /// Nothing came for one and a half keep-alives [MQTT-3.1.2-22].
+    Silent,
+    /// The access token ended.
+    TokenExpired,
+    /// Another connection took the session over.
+    TakenOver,
+    /// A message had to be given up, and must be sent again [MQTT-4.4.0-1].
+    MessageLost,
+    /// The gateway shuts down.
+    ShuttingDown,
+    /// The socket is gone.
+    Gone,
+}
+
+/// One client's session while it is connected.
+pub struct Session {
+    terms: Terms,
+    state: SessionState,
+    inbound: Inbound,
+    outputs: VecDeque<Output>,
+    metrics: Metrics,
+    heard: Instant,
+    ended: Option<Ended>,
+}
+
+impl Session {
+    /// A session that has just been accepted. With a `state` that is taken up again, what was not acknowledged goes out first.
+    pub fn new(terms: Terms, state: SessionState, metrics: Metrics, now: Instant) -> Self {
+        let mut session = Session {
+            terms,
+            state,
+            inbound: Inbound::default(),
+            outputs: VecDeque::new(),
+            metrics,
+            heard: now,
+            ended: None,
+        };
+        session.send_again();
+        session
+    }
+
+    /// A packet has come.
+    pub fn handle_packet(&mut self, packet: Packet, now: Instant) {
+        self.heard = now;
+        if self.ended.is_some() {
+            return;
+        }
+        match packet {
+            Packet::Publish(publish) => self.handle_publish(publish, now),
+            Packet::PubAck(ack) => self.handle_puback(ack.packet_id),
+            Packet::PubRel(ack) => self.handle_pubrel(ack.packet_id),
+            Packet::PubRec(ack) => self.handle_pubrec(ack.packet_id),
+            Packet::PubComp(_) => {}
+            Packet::Subscribe(subscribe) => self.handle_subscribe(subscribe),
+            Packet::Unsubscribe(unsubscribe) => self.handle_unsubscribe(unsubscribe),
+            Packet::PingReq => self.send(Packet::PingResp),
+            Packet::Disconnect(disconnect) => self.handle_disconnect(&disconnect),
+            // [MQTT-3.1.0-2] A second CONNECT; the others are a server's to send. AUTH without a method is an error too.
+            _ => self.end(Ended::PeerMisbehaved(ReasonCode::ProtocolError)),
+        }
+    }
+
+    /// The receipt of a message has settled.
+    pub fn handle_settled(&mut self, ticket: u64, settled: Settled) {
+        match answers::answer(settled) {
+            Some(answer) => {
+                self.inbound.answer(ticket, answer);
+                self.send_answers();
+            }
+            None => self.end(Ended::MessageLost),
+        }
+    }
+
+    /// A message for the client.
+    pub fn handle_queued(&mut self, queued: Queued) {
+        if self.ended.is_some() {
+            return;
+        }
+        let mut publish = publish(&queued);
+        if queued.qos != QoS::AtMostOnce {
+            publish.packet_id = Some(self.state.outbound.keep(queued));
+        }
+        self.send(Packet::Publish(publish));
+    }
+
+    /// A packet that was to be sent is larger than the client takes. An answer goes without its words then
+    /// [MQTT-3.4.2-2] [MQTT-3.5.2-2], a message not at all, as if it had arrived [MQTT-3.1.2-25].
+    pub fn handle_too_large(&mut self, packet: Packet) {
+        match packet {
+            Packet::PubAck(ack) if ack != wordless(&ack) => {
+                self.outputs.push_front(Output::Send(Packet::PubAck(wordless(&ack))))
+            }
+            Packet::PubRec(ack) if ack != wordless(&ack) => {
+                self.outputs.push_front(Output::Send(Packet::PubRec(wordless(&ack))))
+            }
+            Packet::Publish(publish) => {
+                self.metrics.dropped.inc(DropCause::TooLarge);
+                publish.packet_id.map(|id| self.state.outbound.acknowledge(id));
+            }
+            _ => {}
+        }
+    }
+
+    /// Time has come to [`Session::poll_timeout`].
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if now >= self.terms.grant_ends {
+            self.end(Ended::TokenExpired);
+        } else if self.silent_at().is_some_and(|silent| now >= silent) {
+            self.end(Ended::Silent);
+        }
+    }
+
+    /// The socket was not read for a while, by our choice: the client's silence begins anew.
+    pub fn handle_resumed(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// The connection is to end.
+    pub fn end(&mut self, ended: Ended) {
+        self.ended.get_or_insert(ended);
+    }
+
+    /// What to do next.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Session::handle_timeout`], while the socket is read.
+    pub fn poll_timeout(&self) -> Instant {
+        self.silent_at().map_or(self.terms.grant_ends, |silent| silent.min(self.terms.grant_ends))
+    }
+
+    /// When the grant ends, whether the socket is read or not.
+    pub fn grant_ends(&self) -> Instant {
+        self.terms.grant_ends
+    }
+
+    /// Why the connection ends, once it does.
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended
+    }
+
+    /// False: as much is under way as may be, and the socket should not be read. A client of MQTT 5 stops by itself at its
+    /// receive maximum, so there only QoS 0 has to be held back.
+    pub fn wants_packets(&self) -> bool {
+        let under_way = match self.terms.version {
+            Version::V311 => self.inbound.len(),
+            Version::V5 => self.inbound.len() - self.inbound.unacknowledged(),
+        };
+        self.ended.is_none() && under_way < usize::from(self.terms.receive_maximum)
+    }
+
+    /// True: a message from the mailbox may go out [MQTT-4.9.0-1].
+    pub fn wants_mail(&self) -> bool {
+        self.ended.is_none() && self.state.outbound.len() < usize::from(self.terms.client_receive_maximum)
+    }
+
+    /// True: no answer is owed.
+    pub fn is_settled(&self) -> bool {
+        self.inbound.is_empty()
+    }
+
+    /// The largest packet that may be sent [MQTT-3.1.2-24].
+    pub fn client_packet_bytes_max(&self) -> u32 {
+        self.terms.client_packet_bytes_max
+    }
+
+    /// The protocol that the client speaks.
+    pub fn version(&self) -> Version {
+        self.terms.version
+    }
+
+    /// What is left when the connection is gone: the state, how long it is kept, and the will, if it is to be published.
+    pub fn into_remains(self) -> (SessionState, Duration, Option<Will>) {
+        let said_goodbye = self.ended == Some(Ended::ByClient);
+        (self.state, self.terms.expiry, self.terms.will.filter(|_| !said_goodbye))
+    }
+
+    fn handle_publish(&mut self, publish: Publish, now: Instant) {
+        let ack = Owed::new(publish.qos, publish.packet_id);
+        // CONNACK gave no topic aliases [MQTT-3.3.2-9].
+        let (Some(topic), None) = (&publish.topic, publish.topic_alias) else {
+            return self.end(Ended::PeerMisbehaved(ReasonCode::TopicAliasInvalid));
+        };
+        if publish.retain && self.terms.version == Version::V5 {
+            return self.end(Ended::PeerMisbehaved(ReasonCode::RetainNotSupported)); // [MQTT-3.2.2-14]
+        }
+        if let Owed::PubRec(id) = ack {
+            if self.state.received.contains(&id) {
+                return self.send_ack(ack, Answer::SUCCESS); // [MQTT-4.3.3-10]
+            }
+            if self.inbound.owes_pubrec(id) {
+                return; // Its PUBREC is on its way already.
+            }
+        }
+        if self.exceeds_receive_maximum(ack) {
+            return self.end(Ended::PeerMisbehaved(ReasonCode::ReceiveMaximumExceeded)); // [MQTT-3.3.4-9]
+        }
+        let ticket = self.inbound.owe(ack);
+        if !self.terms.grant.may_publish(topic) {
+            self.metrics.denied.inc(Denied::Publish);
+            self.inbound
+                .answer(ticket, Answer::refused(ReasonCode::NotAuthorized, "the token does not allow this topic"));
+            return self.send_answers();
+        }
+        match telemetry_of(&self.terms.grant, topic) {
+            Some(device_id) => {
+                let origin = self.origin(publish.dup, now);
+                self.outputs.push_back(Output::Submit(Telemetry {
+                    ticket,
+                    device_id,
+                    payload: publish.payload,
+                    origin,
+                }));
+            }
+            None => {
+                self.outputs.push_back(Output::Publish(Arc::new(Message::new(topic, &publish))));
+                self.inbound.answer(ticket, Answer::SUCCESS);
+                self.send_answers();
+            }
+        }
+    }
+
+    fn origin(&self, dup: bool, now: Instant) -> Origin {
+        if dup || now < self.terms.retries_until { Origin::Retry } else { Origin::Replay }
+    }
+
+    /// [MQTT-3.3.4-7] A server that gave a receive maximum may end a connection that exceeds it; at 3.1.1 reading stops instead.
+    fn exceeds_receive_maximum(&self, ack: Owed) -> bool {
+        let under_way = self.inbound.unacknowledged() + self.state.received.len();
+        ack != Owed::None && self.terms.version == Version::V5 && under_way >= usize::from(self.terms.receive_maximum)
+    }
+
+    fn handle_puback(&mut self, id: NonZeroU16) {
+        self.state.outbound.acknowledge(id);
+    }
+
+    fn handle_pubrel(&mut self, id: NonZeroU16) {
+        let code =
+            if self.state.received.remove(&id) { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+        self.send(Packet::PubComp(Ack::new(id, code))); // [MQTT-4.3.3-11]
+    }
+
+    /// Nothing is sent at QoS 2, so no PUBREC is awaited; the exchange is still brought to its end.
+    fn handle_pubrec(&mut self, id: NonZeroU16) {
+        self.send(Packet::PubRel(Ack::new(id, ReasonCode::PacketIdentifierNotFound)));
+    }
+
+    fn handle_subscribe(&mut self, subscribe: Subscribe) {
+        if subscribe.subscription_id.is_some() {
+            // CONNACK said that there are none.
+            return self.end(Ended::PeerMisbehaved(ReasonCode::SubscriptionIdentifiersNotSupported));
+        }
+        let wanted = subscribe.subscriptions.into_iter();
+        let codes = wanted.map(|wanted| self.subscribe(wanted)).collect(); // [MQTT-3.8.4-6]
+        self.send(Packet::SubAck(SubAck::new(subscribe.packet_id, codes)));
+    }
+
+    fn subscribe(&mut self, wanted: Subscription) -> ReasonCode {
+        let filter = wanted.filter.detached();
+        if filter.shared().is_some() {
+            return ReasonCode::SharedSubscriptionsNotSupported;
+        }
+        if !self.terms.grant.may_subscribe(&filter) {
+            self.metrics.denied.inc(Denied::Subscribe);
+            return ReasonCode::NotAuthorized;
+        }
+        let is_new = !self.state.subscriptions.contains_key(&filter);
+        if is_new && self.state.subscriptions.len() >= self.terms.subscriptions_max {
+            return ReasonCode::QuotaExceeded;
+        }
+        let qos = wanted.qos.min(QoS::AtLeastOnce);
+        let echo = if wanted.no_local { Echo::No } else { Echo::Yes };
+        self.state.subscriptions.insert(filter.clone(), qos);
+        self.outputs.push_back(Output::Subscribe(filter, qos, echo));
+        granted(qos)
+    }
+
+    fn handle_unsubscribe(&mut self, unsubscribe: Unsubscribe) {
+        let codes = unsubscribe.filters.into_iter().map(|filter| self.unsubscribe(filter)).collect();
+        self.send(Packet::UnsubAck(UnsubAck::new(unsubscribe.packet_id, codes)));
+    }
+
+    fn unsubscribe(&mut self, filter: Filter) -> ReasonCode {
+        if self.state.subscriptions.remove(&filter).is_none() {
+            return ReasonCode::NoSubscriptionExisted;
+        }
+        self.outputs.push_back(Output::Unsubscribe(filter));
+        ReasonCode::Success
+    }
+
+    fn handle_disconnect(&mut self, disconnect: &Disconnect) {
+        if let Some(secs) = disconnect.session_expiry_secs {
+            let wanted = Duration::from_secs(u64::from(secs));
+            if self.terms.expiry.is_zero() && !wanted.is_zero() {
+                return self.end(Ended::PeerMisbehaved(ReasonCode::ProtocolError)); // [MQTT-3.14.2-2]
+            }
+            self.terms.expiry = self.terms.expiry.min(wanted);
+        }
+        let ended = match disconnect.code {
+            ReasonCode::Success => Ended::ByClient,
+            // [MQTT-3.14.4-3] Any other goodbye lets the will stand.
+            _ => Ended::Gone,
+        };
+        self.end(ended);
+    }
+
+    fn send_answers(&mut self) {
+        while let Some((ack, answer)) = self.inbound.poll_answer() {
+            self.send_ack(ack, answer);
+        }
+    }
+
+    fn send_ack(&mut self, ack: Owed, answer: Answer) {
+        let accepted = self.terms.version == Version::V311 || !answer.code.is_failure();
+        let packet = match ack {
+            Owed::None => return,
+            Owed::PubAck(id) => Packet::PubAck(self.worded(id, answer)),
+            Owed::PubRec(id) => {
+                if accepted {
+                    self.state.received.insert(id);
+                }
+                Packet::PubRec(self.worded(id, answer))
+            }
+        };
+        self.send(packet);
+    }
+
+    /// An answer with its words, if the client wants them [MQTT-3.1.2-29].
+    fn worded(&self, id: NonZeroU16, answer: Answer) -> Ack {
+        match self.terms.problem_information {
+            ProblemInformation::Wanted => answers::ack(id, answer),
+            ProblemInformation::Unwanted => Ack::new(id, answer.code),
+        }
+    }
+
+    fn send_again(&mut self) {
+        let again = self.state.outbound.unacknowledged();
+        let again = again.map(|(id, queued)| Publish { dup: true, packet_id: Some(id), ..publish(queued) });
+        self.outputs.extend(again.map(|publish| Output::Send(Packet::Publish(publish))));
+    }
+
+    fn send(&mut self, packet: Packet) {
+        self.outputs.push_back(Output::Send(packet));
+    }
+
+    fn silent_at(&self) -> Option<Instant> {
+        self.terms.silence_max.map(|max| self.heard + max)
+    }
+}
+
+/// The device whose telemetry a topic is, if this grant is that device's. Only a device publishes below its own topics, so a
+/// topic that the grant allows needs no second look at the name in it.
+pub fn telemetry_of(grant: &Grant, topic: &Topic) -> Option<Arc<str>> {
+    let Principal::Device(device_id) = grant.principal() else { return None };
+    (topic.levels().nth(2) == Some("telemetry")).then(|| device_id.clone())
+}
+
+fn publish(queued: &Queued) -> Publish {
+    let message = &queued.message;
+    Publish {
+        qos: queued.qos,
+        properties: message.properties.clone(),
+        ..Publish::new(message.topic.clone(), message.payload.clone())
+    }
+}
+
+fn wordless(ack: &Ack) -> Ack {
+    Ack::new(ack.packet_id, ack.code)
+}
+
+fn granted(qos: QoS) -> ReasonCode {
+    match qos {
+        QoS::AtMostOnce => ReasonCode::Success,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    }
+}
+
+#[cfg(test)]
+mod tests;

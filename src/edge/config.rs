@@ -1,0 +1,59 @@
+//! The section `[edge]`: the door for MQTT clients.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::mqtt::PACKET_BYTES_MAX;
+use crate::setting::{Mistake, Plaintext, exposed, outside};
+
+/// How clients come in, and what each of them may cost.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where MQTT listens; port 0: any free one.
+    pub listen: SocketAddr,
+    /// Needed where `listen` is not loopback.
+    pub plaintext: Option<Plaintext>,
+    /// The largest packet taken, header included; told to MQTT 5 clients as Maximum Packet Size.
+    pub packet_bytes_max: u32,
+    /// From the accepted socket to a whole CONNECT, handshakes included.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// The longest keep-alive; a client that asks for more, or for none, gets this one (MQTT 5: Server Keep Alive).
+    pub keep_alive_secs_max: u16,
+    /// Messages of one client that may be unacknowledged at a time: MQTT 5's Receive Maximum; at 3.1.1 reading stops there.
+    pub receive_maximum: u16,
+    /// Connections at a time; one more is closed before it costs anything.
+    pub connections_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: (Ipv4Addr::LOCALHOST, 1883).into(),
+            plaintext: None,
+            packet_bytes_max: 128 * 1024,
+            connect_timeout: Duration::from_secs(10),
+            keep_alive_secs_max: 3600,
+            receive_maximum: 32,
+            connections_max: 100_000,
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with values that are well-formed: each with its key.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let found = [
+            exposed(self.listen, self.plaintext),
+            outside("packet_bytes_max", self.packet_bytes_max, 1024..=PACKET_BYTES_MAX),
+            outside("connect_timeout", self.connect_timeout, Duration::from_millis(100)..=Duration::from_secs(3600)),
+            outside("keep_alive_secs_max", self.keep_alive_secs_max, 1..=u16::MAX),
+            outside("receive_maximum", self.receive_maximum, 1..=u16::MAX),
+            outside("connections_max", self.connections_max, 1..=usize::MAX),
+        ];
+        found.into_iter().flatten().collect()
+    }
+}

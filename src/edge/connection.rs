@@ -1,0 +1,249 @@
+//! The driver of one connection: waits for bytes, receipts, mail and time, and lets the session decide.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::handshake::{self, Accepted};
+use super::listener::House;
+use super::wire::{Moved, Reading, Wire};
+use crate::broker::{Attachment, Ended, Output, Remains, Session, Telemetry};
+use crate::ingest::{Delivery, Inbox, Permit, Receipt, Share};
+use crate::mqtt::Packet;
+
+/// How long what was sent may lie unread by the client.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+
+/// Serves one client, from its first byte to its last.
+pub(super) async fn serve<S>(stream: S, peer: SocketAddr, house: &Arc<House>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite,
+{
+    let mut wire = Wire::new(stream, house.config.packet_bytes_max);
+    let greeted = stop.run_until_cancelled(handshake::greet(&mut wire, peer, house)).await;
+    let Some(Some(accepted)) = greeted else { return wire.close().await };
+    Connection::new(wire, accepted, peer, house.clone()).run(stop).await;
+}
+
+struct Connection<S> {
+    wire: Wire<S>,
+    session: Session,
+    attachment: Attachment,
+    house: Arc<House>,
+    inbox: Arc<Inbox>,
+    share: Share,
+    /// A message that waits for its part of the bytes in flight; the socket is not read meanwhile.
+    parked: Option<(Telemetry, Receipt)>,
+    peer: SocketAddr,
+    reading: Reading,
+    /// Since when the client has not taken what lies in `unsent`.
+    stalled_since: Option<Instant>,
+}
+
+enum Event {
+    Moved(Moved),
+    Settled,
+    Mail,
+    Permitted(Permit),
+    Timeout,
+    SentAway,
+    Stop,
+}
+
+impl<S: AsyncRead + AsyncWrite> Connection<S> {
+    fn new(wire: Wire<S>, accepted: Accepted, peer: SocketAddr, house: Arc<House>) -> Self {
+        Connection {
+            wire,
+            session: accepted.session,
+            attachment: accepted.attachment,
+            inbox: Arc::default(),
+            share: house.budget.share(),
+            house,
+            parked: None,
+            peer,
+            reading: Reading::On,
+            stalled_since: None,
+        }
+    }
+
+    async fn run(mut self, stop: CancellationToken) {
+        let mut stopping = false;
+        loop {
+            self.handle_received();
+            self.handle_mail();
+            self.carry_out();
+            if stopping && self.session.is_settled() {
+                self.session.end(Ended::ShuttingDown);
+            }
+            if let Some(ended) = self.session.ended() {
+                return self.finish(ended).await;
+            }
+            self.choose_reading(stopping);
+            let event = self.next_event(&stop, stopping).await;
+            stopping |= matches!(event, Event::Stop);
+            self.handle(event);
+        }
+    }
+
+    async fn next_event(&mut self, stop: &CancellationToken, stopping: bool) -> Event {
+        let timeout = self.next_timeout();
+        let parked = self.parked.as_ref().map(|(telemetry, _)| telemetry.payload.len());
+        let wants_mail = self.session.wants_mail() && !self.wire.is_congested();
+        tokio::select! {
+            moved = self.wire.move_bytes(self.reading) => Event::Moved(moved),
+            () = self.inbox.notified() => Event::Settled,
+            () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
+            permit = self.share.wait_for(parked.unwrap_or(0)), if parked.is_some() => Event::Permitted(permit),
+            _ = &mut self.attachment.sent_away => Event::SentAway,
+            () = stop.cancelled(), if !stopping => Event::Stop,
+            () = sleep_until(timeout.into()) => Event::Timeout,
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Moved(Moved::Received | Moved::Sent) => self.stalled_since = None,
+            Event::Moved(Moved::Gone) => self.session.end(Ended::Gone),
+            Event::Settled => {
+                for (ticket, settled) in self.inbox.take() {
+                    self.session.handle_settled(ticket, settled);
+                }
+            }
+            Event::Permitted(permit) => {
+                if let Some((telemetry, receipt)) = self.parked.take() {
+                    self.submit(telemetry, receipt, permit);
+                }
+            }
+            Event::Timeout => self.handle_timeout(),
+            Event::SentAway => self.session.end(Ended::TakenOver),
+            Event::Mail | Event::Stop => {}
+        }
+    }
+
+    /// Decodes and handles what has come, until the session has enough for now.
+    fn handle_received(&mut self) {
+        while self.parked.is_none() && self.session.wants_packets() {
+            match self.wire.poll_packet() {
+                Ok(Some(packet)) => {
+                    self.session.handle_packet(packet, now());
+                    self.carry_out();
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    debug!(peer = %self.peer, %error, "The client broke the protocol.");
+                    self.session.end(Ended::PeerMisbehaved(error.reason()));
+                }
+            }
+        }
+    }
+
+    fn handle_mail(&mut self) {
+        while self.session.wants_mail() && !self.wire.is_congested() {
+            let Some(queued) = self.attachment.mailbox.take() else { return };
+            self.session.handle_queued(queued);
+            self.carry_out();
+        }
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = now();
+        if self.stalled_since.is_some_and(|since| now >= since + WRITE_STALL_MAX) {
+            return self.session.end(Ended::Gone);
+        }
+        if self.reading == Reading::On || now >= self.session.grant_ends() {
+            self.session.handle_timeout(now);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Send(packet) => self.send(packet),
+                Output::Publish(message) => self.attachment.publish(&message),
+                Output::Subscribe(filter, qos, echo) => self.attachment.subscribe(&filter, qos, echo),
+                Output::Unsubscribe(filter) => self.attachment.unsubscribe(&filter),
+                Output::Submit(telemetry) => self.receive(telemetry),
+            }
+        }
+    }
+
+    fn send(&mut self, packet: Packet) {
+        let (version, bytes_max) = (self.session.version(), self.session.client_packet_bytes_max());
+        if let Some(packet) = self.wire.send(packet, version, bytes_max) {
+            self.session.handle_too_large(packet);
+        }
+    }
+
+    /// Counts an envelope as received, and gives it to `ingest` if its bytes may be in flight now.
+    fn receive(&mut self, telemetry: Telemetry) {
+        let receipt = self.house.ingest.receive(&self.inbox, telemetry.ticket);
+        match self.share.try_take(telemetry.payload.len()) {
+            Some(permit) => self.submit(telemetry, receipt, permit),
+            None => self.parked = Some((telemetry, receipt)),
+        }
+    }
+
+    fn submit(&self, telemetry: Telemetry, receipt: Receipt, permit: Permit) {
+        let Telemetry { device_id, payload, origin, .. } = telemetry;
+        self.house.ingest.submit(Delivery::new(device_id, payload, origin, permit), receipt);
+    }
+
+    /// While the socket is not read the client cannot be blamed for its silence: the keep-alive begins anew afterwards.
+    fn choose_reading(&mut self, stopping: bool) {
+        let wanted = !stopping && self.parked.is_none() && self.session.wants_packets() && !self.wire.is_congested();
+        if wanted && self.reading == Reading::Off {
+            self.session.handle_resumed(now());
+        }
+        self.reading = if wanted { Reading::On } else { Reading::Off };
+        if self.wire.is_flushed() {
+            self.stalled_since = None;
+        } else {
+            self.stalled_since.get_or_insert_with(now);
+        }
+    }
+
+    fn next_timeout(&self) -> Instant {
+        let session = match self.reading {
+            Reading::On => self.session.poll_timeout(),
+            Reading::Off => self.session.grant_ends(),
+        };
+        self.stalled_since.map_or(session, |since| session.min(since + WRITE_STALL_MAX))
+    }
+
+    /// Gives the session back first, so that a connection that waits for it need not wait for this socket.
+    async fn finish(mut self, ended: Ended) {
+        self.house.metrics.ended(ended);
+        info!(peer = %self.peer, client = %self.attachment.key(), ?ended, "A connection has ended.");
+        if let Some(packet) = handshake::goodbye(ended, self.session.version()) {
+            self.send(packet);
+        }
+        let will = let_go(self.session, self.attachment);
+        if let Some(will) = will {
+            will.publish(&self.house.hub, &self.house.ingest, &self.share).await;
+        }
+        self.wire.close().await;
+    }
+}
+
+/// Gives the session back, with the will if that has to wait; else the will comes back, to be published now.
+fn let_go(session: Session, attachment: Attachment) -> Option<crate::broker::Will> {
+    let now = now();
+    let (state, expiry, will) = session.into_remains();
+    let until = (!expiry.is_zero()).then(|| now + expiry);
+    let (now_due, later) = match (will, until) {
+        (Some(will), Some(_)) if !will.delay.is_zero() => (None, Some((now + will.delay, will))),
+        (will, _) => (will, None),
+    };
+    attachment.let_go(Remains { state, until, will: later });
+    now_due
+}
+
+#[expect(clippy::disallowed_methods, reason = "the connection is a driver")]
+fn now() -> Instant {
+    Instant::now()
+}

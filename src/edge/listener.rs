@@ -1,0 +1,91 @@
+//! The driver that accepts.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use super::{Config, Metrics, connection};
+use crate::auth::Auth;
+use crate::broker::{self, Hub};
+use crate::ingest::{Budget, Ingest};
+
+/// After a failed accept (no file descriptors left, as a rule) the next try waits this long instead of spinning.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What every connection needs of the house behind the door.
+pub struct House {
+    /// The door's own settings.
+    pub config: Config,
+    /// The broker's bounds.
+    pub broker: broker::Config,
+    /// How long after a reconnect a duplicate counts as a retry.
+    pub retry_window: Duration,
+    /// Judges tokens.
+    pub auth: Auth,
+    /// Holds sessions.
+    pub hub: Hub,
+    /// What sessions count.
+    pub broker_metrics: broker::Metrics,
+    /// Takes envelopes.
+    pub ingest: Ingest,
+    /// The bytes that may be in flight.
+    pub budget: Budget,
+    /// What the door counts.
+    pub metrics: Metrics,
+}
+
+/// A bound listener that does not accept yet.
+pub struct Listener {
+    socket: TcpListener,
+    house: Arc<House>,
+    slots: Arc<Semaphore>,
+}
+
+impl Listener {
+    /// Takes over a bound socket.
+    pub fn new(socket: TcpListener, house: House) -> Self {
+        let slots = Arc::new(Semaphore::new(house.config.connections_max.min(Semaphore::MAX_PERMITS)));
+        Listener { socket, house: Arc::new(house), slots }
+    }
+
+    /// Accepts until `stop`, then waits until each connection has given its last answers.
+    pub async fn run(self, stop: CancellationToken) {
+        let connections = TaskTracker::new();
+        while let Some(accepted) = stop.run_until_cancelled(self.socket.accept()).await {
+            match accepted {
+                Ok((socket, peer)) => self.admit(socket, peer, &connections, &stop),
+                Err(error) => self.pause(&error).await,
+            }
+        }
+        connections.close();
+        connections.wait().await;
+    }
+
+    fn admit(&self, socket: TcpStream, peer: SocketAddr, connections: &TaskTracker, stop: &CancellationToken) {
+        let Ok(slot) = self.slots.clone().try_acquire_owned() else {
+            return self.house.metrics.turned_away.inc();
+        };
+        self.house.metrics.accepted.inc();
+        let (house, stop) = (self.house.clone(), stop.clone());
+        connections.spawn(async move {
+            house.metrics.connections.inc();
+            // Answers are small and awaited: Nagle's algorithm would hold them back.
+            let _ = socket.set_nodelay(true);
+            connection::serve(socket, peer, &house, stop).await;
+            house.metrics.connections.dec();
+            drop(slot);
+        });
+    }
+
+    async fn pause(&self, error: &io::Error) {
+        warn!(%error, "A connection could not be accepted.");
+        tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}

@@ -1,0 +1,135 @@
+//! What the door counts.
+
+use crate::broker::Ended;
+use crate::metrics::{CountBy, IntCounter, IntGauge, Label, Registry};
+
+/// Why a client did not come in.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Refused {
+    /// No whole CONNECT within the deadline.
+    Timeout,
+    /// Its first bytes are no CONNECT.
+    Malformed,
+    /// Its client id is not valid.
+    ClientId,
+    /// Its token is not good; `sealgate_auth_logins_total` says why.
+    Login,
+    /// Its will is on a topic that it may not publish.
+    Will,
+    /// The gateway holds as many sessions as it may.
+    TooManySessions,
+}
+
+impl Label for Refused {
+    const NAME: &'static str = "cause";
+    const ALL: &'static [Self] = &[
+        Refused::Timeout,
+        Refused::Malformed,
+        Refused::ClientId,
+        Refused::Login,
+        Refused::Will,
+        Refused::TooManySessions,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Refused::Timeout => "timeout",
+            Refused::Malformed => "malformed",
+            Refused::ClientId => "client_id",
+            Refused::Login => "login",
+            Refused::Will => "will",
+            Refused::TooManySessions => "too_many_sessions",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// Why a connection ended, without what is special to one.
+#[derive(Debug, Clone, Copy)]
+enum Ending {
+    ByClient,
+    PeerMisbehaved,
+    Silent,
+    TokenExpired,
+    TakenOver,
+    MessageLost,
+    ShuttingDown,
+    Gone,
+}
+
+impl Label for Ending {
+    const NAME: &'static str = "cause";
+    const ALL: &'static [Self] = &[
+        Ending::ByClient,
+        Ending::PeerMisbehaved,
+        Ending::Silent,
+        Ending::TokenExpired,
+        Ending::TakenOver,
+        Ending::MessageLost,
+        Ending::ShuttingDown,
+        Ending::Gone,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Ending::ByClient => "by_client",
+            Ending::PeerMisbehaved => "peer_misbehaved",
+            Ending::Silent => "silent",
+            Ending::TokenExpired => "token_expired",
+            Ending::TakenOver => "taken_over",
+            Ending::MessageLost => "message_lost",
+            Ending::ShuttingDown => "shutting_down",
+            Ending::Gone => "gone",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl From<Ended> for Ending {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::ByClient => Ending::ByClient,
+            Ended::PeerMisbehaved(_) => Ending::PeerMisbehaved,
+            Ended::Silent => Ending::Silent,
+            Ended::TokenExpired => Ending::TokenExpired,
+            Ended::TakenOver => Ending::TakenOver,
+            Ended::MessageLost => Ending::MessageLost,
+            Ended::ShuttingDown => Ending::ShuttingDown,
+            Ended::Gone => Ending::Gone,
+        }
+    }
+}
+
+/// The door's series.
+#[derive(Clone)]
+pub struct Metrics {
+    pub(super) connections: IntGauge,
+    pub(super) accepted: IntCounter,
+    pub(super) turned_away: IntCounter,
+    pub(super) refused: CountBy<Refused>,
+    ended: CountBy<Ending>,
+}
+
+impl Metrics {
+    /// Registers the series.
+    pub fn new(registry: &Registry) -> Self {
+        Metrics {
+            connections: registry.gauge("sealgate_edge_connections", "Open connections."),
+            accepted: registry.counter("sealgate_edge_accepted_total", "Accepted connections."),
+            turned_away: registry
+                .counter("sealgate_edge_turned_away_total", "Connections closed at once: as many are open as may be."),
+            refused: registry.counter_by("sealgate_edge_refused_total", "Clients that did not come in."),
+            ended: registry.counter_by("sealgate_edge_ended_total", "Ended connections of clients that had come in."),
+        }
+    }
+
+    pub(super) fn ended(&self, ended: Ended) {
+        self.ended.inc(ended.into());
+    }
+}

@@ -1,0 +1,50 @@
+//! The section `[ingest]`: how much is committed at a time, and how much may wait for it.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::setting::{Mistake, outside};
+
+/// The bounds of the pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Messages in one transaction at most.
+    pub batch_rows_max: usize,
+    /// Bytes of envelopes in one transaction at most; a single larger envelope still goes, alone.
+    pub batch_bytes_max: usize,
+    /// Bytes of unacknowledged messages of all clients together; at the bound their sockets are not read.
+    pub in_flight_bytes_max: usize,
+    /// The longest pause between two tries of a commit that failed for a passing cause.
+    #[serde(with = "humantime_serde")]
+    pub retry_delay_max: Duration,
+    /// How long after a device's reconnect an envelope that is stored already counts as a retry of the device, not as a replay.
+    #[serde(with = "humantime_serde")]
+    pub retry_window: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            batch_rows_max: 4096,
+            batch_bytes_max: 8 * 1024 * 1024,
+            in_flight_bytes_max: 256 * 1024 * 1024,
+            retry_delay_max: Duration::from_secs(5),
+            retry_window: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with values that are well-formed: each with its key.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let found = [
+            outside("batch_rows_max", self.batch_rows_max, 1..=1_000_000),
+            outside("batch_bytes_max", self.batch_bytes_max, 1..=1024 * 1024 * 1024),
+            outside("in_flight_bytes_max", self.in_flight_bytes_max, 1024 * 1024..=usize::MAX),
+            outside("retry_delay_max", self.retry_delay_max, Duration::from_millis(50)..=Duration::from_secs(3600)),
+        ];
+        found.into_iter().flatten().collect()
+    }
+}

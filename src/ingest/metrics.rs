@@ -1,0 +1,86 @@
+//! What the pipeline counts besides the law: how large batches are, how long commits and acknowledgements take.
+
+use std::time::Duration;
+
+use crate::metrics::{CountBy, Histogram, IntCounter, Label, Registry};
+use crate::store::Kept;
+
+impl Label for Kept {
+    const NAME: &'static str = "kept";
+    const ALL: &'static [Self] = &[Kept::Quarantined, Kept::OverBound];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Kept::Quarantined => "yes",
+            Kept::OverBound => "over_bound",
+        }
+    }
+
+    fn index(self) -> usize {
+        match self {
+            Kept::Quarantined => 0,
+            Kept::OverBound => 1,
+        }
+    }
+}
+
+/// The pipeline's own series.
+#[derive(Clone)]
+pub struct Metrics {
+    quarantined: CountBy<Kept>,
+    batch_messages: Histogram,
+    commit_seconds: Histogram,
+    commit_failures: IntCounter,
+    acknowledgement_seconds: Histogram,
+    unpublished: IntCounter,
+}
+
+impl Metrics {
+    /// Registers the series.
+    pub fn new(registry: &Registry) -> Self {
+        let seconds = || vec![0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+        let messages = (0..13).map(|power| f64::from(1 << power)).collect();
+        Metrics {
+            quarantined: registry.counter_by(
+                "sealgate_ingest_quarantined_total",
+                "Refused envelopes, by whether their bytes were kept.",
+            ),
+            batch_messages: registry.histogram("sealgate_ingest_batch_messages", "Messages in one commit.", messages),
+            commit_seconds: registry.histogram("sealgate_ingest_commit_seconds", "Time of one commit.", seconds()),
+            commit_failures: registry
+                .counter("sealgate_ingest_commit_failures_total", "Commits that failed and were tried again."),
+            acknowledgement_seconds: registry.histogram(
+                "sealgate_ingest_acknowledgement_seconds",
+                "Time from a message's packet to its settled receipt.",
+                seconds(),
+            ),
+            unpublished: registry.counter(
+                "sealgate_ingest_unpublished_total",
+                "Stored messages whose readings were not published, because subscribers fell behind.",
+            ),
+        }
+    }
+
+    pub(super) fn committed(&self, messages: usize, took: Duration) {
+        self.batch_messages.observe(messages as f64);
+        self.commit_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn commit_failed(&self) {
+        self.commit_failures.inc();
+    }
+
+    pub(super) fn acknowledged(&self, took: Duration) {
+        self.acknowledgement_seconds.observe(took.as_secs_f64());
+    }
+
+    pub(super) fn kept(&self, kept: Option<Kept>) {
+        if let Some(kept) = kept {
+            self.quarantined.inc(kept);
+        }
+    }
+
+    pub(super) fn unpublished(&self, messages: usize) {
+        self.unpublished.inc_by(messages as u64);
+    }
+}

@@ -1,0 +1,189 @@
+//! The way of one message to the writer: find its sender, judge it, decode it.
+//!
+//! This is CPU alone as long as the sender is in the guard's cache. Where it is not, the look-up runs in a task of its own, so
+//! that a slow database never stops a connection's task from reading a PINGREQ.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::ledger::{EncodingLabel, Origin, Receipt};
+use super::{Config, Inbox, Ledger, Permit, Settled, content};
+use crate::metrics::Label;
+use crate::seal::{Genuine, Guard, Reason, Refusal, Sender};
+use crate::store::{Accepted, Entry, Refused};
+
+/// One message to a telemetry topic, as the connection has it.
+pub struct Delivery {
+    /// Whose telemetry topic it is: what the login said.
+    pub device_id: Arc<str>,
+    /// The envelope.
+    pub payload: Bytes,
+    /// When its packet was parsed, Unix ms.
+    pub received_at_ms: i64,
+    /// The same moment, for latency.
+    pub received_at: Instant,
+    /// How it is counted, should it turn out a duplicate.
+    pub origin: Origin,
+    /// Its part of the common bound in bytes; comes back when the receipt has settled.
+    pub permit: Permit,
+}
+
+impl Delivery {
+    /// A delivery that came just now.
+    #[expect(clippy::disallowed_methods, reason = "drivers alone make deliveries")]
+    pub fn new(device_id: Arc<str>, payload: Bytes, origin: Origin, permit: Permit) -> Self {
+        let received_at_ms = unix_ms(SystemTime::now());
+        Delivery { device_id, payload, received_at_ms, received_at: Instant::now(), origin, permit }
+    }
+}
+
+/// The door of the pipeline. Cloning it gives another handle to the same one.
+#[derive(Clone)]
+pub struct Ingest {
+    guard: Arc<Guard>,
+    ledger: Ledger,
+    jobs: mpsc::UnboundedSender<Job>,
+    retry_delay_max: Duration,
+}
+
+/// A judged message on its way to the writer. The queue of jobs has no bound of its own: each holds its [`Permit`].
+pub(super) struct Job {
+    pub(super) entry: Entry,
+    pub(super) pending: Pending,
+}
+
+/// What the writer keeps of a message while its entry is in the store's hands.
+pub(super) struct Pending {
+    pub(super) receipt: Receipt,
+    pub(super) received_at: Instant,
+    pub(super) origin: Origin,
+    pub(super) encoding: EncodingLabel,
+    /// Set where the message is refused already.
+    pub(super) refused: Option<(Reason, Option<Box<str>>)>,
+    pub(super) _permit: Permit,
+}
+
+impl Ingest {
+    /// The door, and the receiving end for the writer.
+    pub(super) fn new(config: &Config, guard: Arc<Guard>, ledger: Ledger) -> (Self, mpsc::UnboundedReceiver<Job>) {
+        let (jobs, queue) = mpsc::unbounded_channel();
+        (Ingest { guard, ledger, jobs, retry_delay_max: config.retry_delay_max }, queue)
+    }
+
+    /// Counts a message as received; its receipt settles into `inbox` under `ticket`.
+    pub fn receive(&self, inbox: &Arc<Inbox>, ticket: u64) -> Receipt {
+        self.ledger.receive(inbox, ticket)
+    }
+
+    /// Takes a message on. Never waits: its receipt settles later.
+    pub fn submit(&self, delivery: Delivery, receipt: Receipt) {
+        match self.guard.known(&delivery.device_id) {
+            Some(sender) => self.judge(delivery, receipt, Some(&sender)),
+            None => drop(tokio::spawn(self.clone().look_up_and_judge(delivery, receipt))),
+        }
+    }
+
+    /// The same law for whoever scrapes.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    async fn look_up_and_judge(self, delivery: Delivery, receipt: Receipt) {
+        let mut delay = Duration::from_millis(50);
+        loop {
+            match self.guard.look_up(&delivery.device_id).await {
+                Ok(sender) => return self.judge(delivery, receipt, sender.as_deref()),
+                Err(error) => warn!(%error, "The registry cannot be read; the message is held."),
+            }
+            tokio::time::sleep(delay).await;
+            delay = (delay * 2).min(self.retry_delay_max);
+        }
+    }
+
+    fn judge(&self, delivery: Delivery, receipt: Receipt, sender: Option<&Sender>) {
+        let judged = match self.guard.judge(&delivery.payload, sender, delivery.received_at_ms) {
+            Ok(genuine) => accept(&delivery, &genuine),
+            Err(refusal) => refuse(&delivery, refusal, None),
+        };
+        let pending = Pending {
+            receipt,
+            received_at: delivery.received_at,
+            origin: delivery.origin,
+            encoding: judged.encoding,
+            refused: judged.refused,
+            _permit: delivery.permit,
+        };
+        // Without a writer the job is dropped, and its receipt says Lost.
+        let _ = self.jobs.send(Job { entry: judged.entry, pending });
+    }
+}
+
+fn unix_ms(time: SystemTime) -> i64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+struct Judged {
+    entry: Entry,
+    encoding: EncodingLabel,
+    refused: Option<(Reason, Option<Box<str>>)>,
+}
+
+fn accept(delivery: &Delivery, genuine: &Genuine<'_>) -> Judged {
+    let header = &genuine.header;
+    let fallback_time_ms = header.time_ms.unwrap_or(delivery.received_at_ms);
+    let readings = match content::decode(header.content_format, &genuine.payload, fallback_time_ms) {
+        Ok(readings) => readings,
+        Err(bad) => {
+            let refusal = Refusal { reason: Reason::BadPayload, encoding: Some(header.encoding), unless_stored: None };
+            return refuse(delivery, refusal, Some(bad.to_string().into()));
+        }
+    };
+    let entry = Entry::Accepted(Accepted {
+        device_id: delivery.device_id.clone(),
+        seen: genuine.seen,
+        device_time_ms: header.time_ms,
+        received_at_ms: delivery.received_at_ms,
+        encoding: header.encoding.as_str(),
+        content_format: header.content_format.expect("content::decode() refuses what has no format"),
+        bytes: delivery.payload.clone(),
+        readings,
+    });
+    Judged { entry, encoding: EncodingLabel::from(Some(header.encoding)), refused: None }
+}
+
+fn refuse(delivery: &Delivery, refusal: Refusal, detail: Option<Box<str>>) -> Judged {
+    let encoding = EncodingLabel::from(refusal.encoding);
+    let entry = Entry::Refused(Refused {
+        device_id: delivery.device_id.clone(),
+        received_at_ms: delivery.received_at_ms,
+        reason: refusal.reason.as_str(),
+        encoding: encoding.as_str(),
+        bytes: delivery.payload.clone(),
+        unless_stored: refusal.unless_stored,
+    });
+    Judged { entry, encoding, refused: Some((refusal.reason, detail)) }
+}
+
+impl Pending {
+    /// What the store's outcome means for the sender.
+    pub(super) fn settled(&mut self, outcome: crate::store::Outcome) -> Settled {
+        use crate::store::Outcome;
+        let rejected = |reason, detail| Settled::Rejected { reason, encoding: self.encoding, detail };
+        match outcome {
+            Outcome::Stored => Settled::Stored,
+            Outcome::Duplicate => Settled::Duplicate(self.origin),
+            Outcome::Replayed(_) => rejected(Reason::Replayed, None),
+            Outcome::BadPayload(_) => rejected(Reason::BadPayload, None),
+            Outcome::Refused(_) => {
+                let (reason, detail) =
+                    self.refused.take().expect("the store refuses only what was given to it as refused");
+                rejected(reason, detail)
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The section `[public]`: the door for whoever needs a token.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use serde::Deserialize;
+
+use crate::setting::{Mistake, Plaintext, exposed};
+
+/// Where tokens are issued.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the public HTTP listens; port 0: any free one. Tokens bear `auth.issuer`, which does not follow it.
+    pub listen: SocketAddr,
+    /// Needed where `listen` is not loopback: client secrets and tokens pass here.
+    pub plaintext: Option<Plaintext>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { listen: (Ipv4Addr::LOCALHOST, 8080).into(), plaintext: None }
+    }
+}
+
+impl Config {
+    /// What is wrong with values that are well-formed: each with its key.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        exposed(self.listen, self.plaintext).into_iter().collect()
+    }
+
+    /// Whether others than this machine can listen in.
+    pub(super) fn is_exposed(&self) -> bool {
+        exposed(self.listen, None).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_tls_only_loopback_is_right_unless_the_operator_accepts() {
+        let config = |text| toml::from_str::<Config>(text).unwrap();
+        assert!(Config::default().mistakes().is_empty() && !Config::default().is_exposed());
+        assert_eq!(config("listen = \"0.0.0.0:0\"").mistakes().len(), 1);
+        let accepted = config("listen = \"0.0.0.0:0\"\nplaintext = \"i-accept\"");
+        assert!(accepted.mistakes().is_empty() && accepted.is_exposed());
+    }
+}

@@ -1,0 +1,69 @@
+//! What the public listener counts.
+
+use axum::http::StatusCode;
+
+use crate::metrics::{CountBy, IntGauge, Label, Registry};
+
+/// The series of this area.
+#[derive(Clone)]
+pub(super) struct Metrics {
+    pub(super) answers: CountBy<Class>,
+    pub(super) plaintext: IntGauge,
+}
+
+impl Metrics {
+    /// Registers the series.
+    pub(super) fn new(registry: &Registry) -> Self {
+        Metrics {
+            answers: registry.counter_by(
+                "sealgate_public_answers_total",
+                "Answers of the public HTTP listener, by class of status.",
+            ),
+            plaintext: registry.gauge(
+                "sealgate_public_plaintext",
+                "1 if the public HTTP listener stands open without TLS, as the operator accepted.",
+            ),
+        }
+    }
+}
+
+/// The class of an answer's status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    Informed,
+    Served,
+    Redirected,
+    Refused,
+    Failed,
+}
+
+impl Class {
+    pub(super) fn of(status: StatusCode) -> Self {
+        match status.as_u16() / 100 {
+            1 => Class::Informed,
+            2 => Class::Served,
+            3 => Class::Redirected,
+            4 => Class::Refused,
+            _ => Class::Failed,
+        }
+    }
+}
+
+impl Label for Class {
+    const NAME: &'static str = "class";
+    const ALL: &'static [Self] = &[Class::Informed, Class::Served, Class::Redirected, Class::Refused, Class::Failed];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Class::Informed => "1xx",
+            Class::Served => "2xx",
+            Class::Redirected => "3xx",
+            Class::Refused => "4xx",
+            Class::Failed => "5xx",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}

@@ -1,0 +1,85 @@
+//! The issuer's three addresses in HTTP: the token endpoint, the public keys, the metadata.
+//!
+//! What is asked and answered is `auth`'s affair; here are status codes, headers and content types. No address in an
+//! answer is taken from the request: a client that is told where to send its secret has to hear it from the settings,
+//! not from a `Host` header.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::driver::now_ms;
+use crate::auth::{Auth, TokenRefused};
+
+/// An answer that says why there is no token (RFC 6749 section 5.2).
+#[derive(Serialize)]
+struct Refusal {
+    error: &'static str,
+    error_description: String,
+}
+
+/// RFC 6749 section 5.1: no cache keeps a token.
+const NO_STORE: [(HeaderName, &str); 2] = [(CACHE_CONTROL, "no-store"), (PRAGMA, "no-cache")];
+
+/// Keys change with a rotation alone; a verifier that sees a key id that it does not know asks again anyway.
+const CACHE_KEYS: (HeaderName, &str) = (CACHE_CONTROL, "public, max-age=300");
+
+/// `POST /oauth/token`
+pub(super) async fn token(State(auth): State<Auth>, headers: HeaderMap, body: Bytes) -> Response {
+    if !is_form(&headers) {
+        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, TokenRefused::InvalidRequest);
+    }
+    let mut authorization = headers.get_all(AUTHORIZATION).iter();
+    let first = authorization.next().map(|value| value.to_str().unwrap_or_default());
+    if authorization.next().is_some() {
+        return refused(StatusCode::BAD_REQUEST, TokenRefused::InvalidRequest);
+    }
+    match auth.answer(first, &body, now_ms()).await {
+        Ok(answer) => (NO_STORE, Json(answer)).into_response(),
+        Err(reason) => refused(status(reason), reason),
+    }
+}
+
+/// `GET /oauth/jwks` (RFC 7517 section 8.5.2)
+pub(super) async fn jwks(State(auth): State<Auth>) -> Response {
+    ([(CONTENT_TYPE, "application/jwk-set+json"), CACHE_KEYS], Json(auth.jwks())).into_response()
+}
+
+/// `GET /.well-known/oauth-authorization-server` (RFC 8414 section 3)
+pub(super) async fn metadata(State(auth): State<Auth>) -> Response {
+    ([CACHE_KEYS], Json(auth.metadata())).into_response()
+}
+
+fn refused(status: StatusCode, reason: TokenRefused) -> Response {
+    let body = Json(Refusal { error: reason.as_str(), error_description: reason.to_string() });
+    let mut response = (status, NO_STORE, body).into_response();
+    if status == StatusCode::UNAUTHORIZED {
+        // RFC 6749 section 5.2, RFC 7235 section 3.1
+        response.headers_mut().insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static(CHALLENGE));
+    }
+    response
+}
+
+const CHALLENGE: &str = "Basic realm=\"sealgate\", charset=\"UTF-8\"";
+
+/// The one place where a refused token becomes a status.
+fn status(reason: TokenRefused) -> StatusCode {
+    match reason {
+        TokenRefused::InvalidClient => StatusCode::UNAUTHORIZED,
+        TokenRefused::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        TokenRefused::InvalidRequest | TokenRefused::InvalidScope | TokenRefused::UnsupportedGrantType => {
+            StatusCode::BAD_REQUEST
+        }
+    }
+}
+
+/// RFC 6749 section 4.4.2. A parameter after the media type, as `charset`, changes nothing.
+fn is_form(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}

@@ -1,0 +1,76 @@
+//! The section `[seal]`: which envelopes are taken for genuine and timely.
+
+use std::time::Duration;
+
+use sealgate_envelope::Policy;
+use serde::Deserialize;
+
+use super::TimePolicy;
+use crate::setting::{Mistake, outside};
+
+/// The policy under which envelopes are opened.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The largest envelope; a larger one is `too_large`.
+    pub envelope_bytes_max: usize,
+    /// What to do with a tag of 8 bytes instead of 32.
+    pub truncated_tag: TruncatedTag,
+    /// A device time that is ahead of the gateway's by more than this is `future`.
+    #[serde(with = "humantime_serde")]
+    pub future_tolerance: Duration,
+    /// A device time that is older than this is `stale`; none: no limit on age.
+    #[serde(with = "humantime_serde")]
+    pub age_max: Option<Duration>,
+    /// Devices whose keys are held ready; beyond that the registry is asked again.
+    pub device_cache_entries: usize,
+}
+
+/// Whether HMAC-SHA-256 truncated to 8 bytes counts as a seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TruncatedTag {
+    /// It does not: such an envelope is `malformed`.
+    Refuse,
+    /// It does, for links where 24 bytes matter; a forger has one chance in 2^64 a try.
+    Allow,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            envelope_bytes_max: 64 * 1024,
+            truncated_tag: TruncatedTag::Refuse,
+            future_tolerance: Duration::from_secs(300),
+            age_max: None,
+            device_cache_entries: 100_000,
+        }
+    }
+}
+
+impl Config {
+    /// What `open` lets through.
+    pub(super) fn policy(&self) -> Policy {
+        let truncated_tag = match self.truncated_tag {
+            TruncatedTag::Refuse => sealgate_envelope::TruncatedTag::Refuse,
+            TruncatedTag::Allow => sealgate_envelope::TruncatedTag::Allow,
+        };
+        Policy { bytes_max: self.envelope_bytes_max, truncated_tag }
+    }
+
+    /// How far clocks may be apart.
+    pub(super) fn time_policy(&self) -> TimePolicy {
+        TimePolicy { future_tolerance: self.future_tolerance, age_max: self.age_max }
+    }
+
+    /// What is wrong with values that are well-formed: each with its key.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let found = [
+            // The smallest frame has 24 bytes of header, 32 of tag and 4 of CRC; the largest MQTT packet bounds the rest.
+            outside("envelope_bytes_max", self.envelope_bytes_max, 60..=268_435_455),
+            self.age_max.and_then(|age| outside("age_max", age, Duration::from_secs(1)..=Duration::MAX)),
+            outside("device_cache_entries", self.device_cache_entries, 1..=usize::MAX),
+        ];
+        found.into_iter().flatten().collect()
+    }
+}

@@ -1,0 +1,92 @@
+//! Who the senders are and which of their keys open: a bounded cache over the registry.
+//!
+//! A message finds its sender here without waiting ([`Guard::known`]); only the first one after a start, a change of the
+//! registry or an eviction has to ask the store ([`Guard::look_up`]). An absent device is never cached, so one that is added
+//! is known at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use quick_cache::sync::Cache;
+use sealgate_envelope::{DeviceId, Key, Policy};
+
+use super::{Config, Genuine, MasterKeys, Refusal, TimePolicy, judge};
+use crate::store::{Device, State, Store, StoreError};
+
+/// A device as far as opening its envelopes needs it.
+pub struct Sender {
+    /// Its integer in the database.
+    pub row: i64,
+    /// Its name, as it stands under the seal.
+    pub id: DeviceId,
+    /// Whether it may send.
+    pub state: State,
+    keys: Vec<(u8, Key)>,
+}
+
+impl Sender {
+    /// The key of `version`, if that version opens now.
+    pub fn key(&self, version: u8) -> Option<&Key> {
+        self.keys.iter().find(|(valid, _)| *valid == version).map(|(_, key)| key)
+    }
+
+    fn new(device: &Device, masters: &MasterKeys) -> Option<Self> {
+        let id: DeviceId = device.device_id.parse().ok()?;
+        let derived = masters.device_keys(&id, device.key_version_min);
+        let keys = derived.iter().map(|(version, key)| (*version, Key::new(key))).collect();
+        Some(Sender { row: device.row, id, state: device.state, keys })
+    }
+}
+
+/// Judges envelopes, and knows whom they can be from.
+pub struct Guard {
+    policy: Policy,
+    time: TimePolicy,
+    masters: MasterKeys,
+    store: Store,
+    senders: Cache<Arc<str>, Arc<Sender>>,
+    /// Counts the registry's changes, so that a look-up that began before one is not cached after it.
+    generation: AtomicU64,
+}
+
+impl Guard {
+    /// A guard over the devices of `store`.
+    pub fn new(config: &Config, masters: MasterKeys, store: Store) -> Self {
+        Guard {
+            policy: config.policy(),
+            time: config.time_policy(),
+            masters,
+            store,
+            senders: Cache::new(config.device_cache_entries),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    /// The sender of that name, if it is in the cache.
+    pub fn known(&self, device_id: &str) -> Option<Arc<Sender>> {
+        self.senders.get(device_id)
+    }
+
+    /// The sender of that name, as the registry has it now; none: nobody bears it.
+    pub async fn look_up(&self, device_id: &Arc<str>) -> Result<Option<Arc<Sender>>, StoreError> {
+        let generation = self.generation.load(Ordering::Acquire);
+        let Some(device) = self.store.device(device_id).await? else { return Ok(None) };
+        let Some(sender) = Sender::new(&device, &self.masters).map(Arc::new) else { return Ok(None) };
+        self.senders.insert(device_id.clone(), sender.clone());
+        if self.generation.load(Ordering::Acquire) != generation {
+            self.senders.remove(device_id);
+        }
+        Ok(Some(sender))
+    }
+
+    /// Forgets what the registry may have changed.
+    pub fn registry_changed(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.senders.clear();
+    }
+
+    /// Judges one envelope; see [`judge`].
+    pub fn judge<'a>(&self, bytes: &'a [u8], sender: Option<&Sender>, now_ms: i64) -> Result<Genuine<'a>, Refusal> {
+        judge(bytes, sender, &self.policy, &self.time, now_ms)
+    }
+}

@@ -1,0 +1,115 @@
+//! How much of what was refused is kept: bounds in messages and bytes, per device and in all.
+//!
+//! What the quarantine holds is handed in; here it is only decided what still fits, in the order in which it came. What does not fit is
+//! not kept, and nothing older makes room for it: an operator looks for the first message that went wrong, not for the last.
+
+use super::Usage;
+use super::batch::{Accepted, Kept, Refused};
+use super::config::Config;
+use std::collections::HashMap;
+
+/// A message that belongs in quarantine.
+#[derive(Clone, Copy)]
+pub(super) struct Suspect<'a> {
+    pub(super) device_id: &'a str,
+    pub(super) received_at_ms: i64,
+    pub(super) reason: &'static str,
+    pub(super) encoding: &'static str,
+    pub(super) bytes: &'a [u8],
+}
+
+impl<'a> Suspect<'a> {
+    /// A message that ingest accepted and the database does not.
+    pub(super) fn accepted(accepted: &'a Accepted, reason: &'static str) -> Suspect<'a> {
+        let Accepted { device_id, received_at_ms, encoding, bytes, .. } = accepted;
+        Suspect { device_id, received_at_ms: *received_at_ms, reason, encoding, bytes }
+    }
+
+    /// A message that ingest refused.
+    pub(super) fn refused(refused: &'a Refused) -> Suspect<'a> {
+        let Refused { device_id, received_at_ms, reason, encoding, bytes, .. } = refused;
+        Suspect { device_id, received_at_ms: *received_at_ms, reason, encoding, bytes }
+    }
+}
+
+/// The bounds, from the settings.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    all: Usage,
+    device: Usage,
+}
+
+/// What the quarantine holds, for the devices of one batch and in all, and what it may hold.
+pub(super) struct Room {
+    bounds: Bounds,
+    all: Usage,
+    devices: HashMap<String, Usage>,
+}
+
+impl Bounds {
+    /// As the settings say.
+    pub(super) fn new(config: &Config) -> Bounds {
+        let device = Usage { rows: config.quarantine_device_rows_max, bytes: config.quarantine_device_bytes_max };
+        Bounds { all: Usage { rows: config.quarantine_rows_max, bytes: config.quarantine_bytes_max }, device }
+    }
+
+    /// Whether not even an empty message fits.
+    pub(super) fn is_full(&self, all: Usage) -> bool {
+        with(all, 0, self.all).is_none()
+    }
+}
+
+impl Room {
+    /// `usage` is what it holds, by device, and under the empty name in all; of a device that is not named it holds nothing.
+    pub(super) fn new(bounds: Bounds, usage: impl IntoIterator<Item = (String, Usage)>) -> Room {
+        let mut devices: HashMap<_, _> = usage.into_iter().collect();
+        Room { bounds, all: devices.remove("").unwrap_or_default(), devices }
+    }
+
+    /// Decides about the next message, and counts it if it fits.
+    pub(super) fn admit(&mut self, device_id: &str, len: usize) -> Kept {
+        let of_device = self.devices.get(device_id).copied().unwrap_or_default();
+        let fits = with(self.all, len, self.bounds.all).zip(with(of_device, len, self.bounds.device));
+        let Some((all, of_device)) = fits else {
+            return Kept::OverBound;
+        };
+        self.all = all;
+        self.devices.insert(device_id.to_owned(), of_device);
+        Kept::Quarantined
+    }
+}
+
+fn with(usage: Usage, len: usize, max: Usage) -> Option<Usage> {
+    let more = Usage { rows: usage.rows.saturating_add(1), bytes: usage.bytes.saturating_add(len as u64) };
+    (more.rows <= max.rows && more.bytes <= max.bytes).then_some(more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bounds() -> Bounds {
+        Bounds { all: Usage { rows: 3, bytes: 100 }, device: Usage { rows: 2, bytes: 60 } }
+    }
+
+    #[test]
+    fn a_device_fills_its_own_part_and_leaves_the_others_theirs() {
+        let mut room = Room::new(bounds(), []);
+        assert_eq!(room.admit("a", 1), Kept::Quarantined);
+        assert_eq!(room.admit("a", 1), Kept::Quarantined);
+        assert_eq!(room.admit("a", 1), Kept::OverBound);
+        assert_eq!(room.admit("b", 1), Kept::Quarantined);
+        assert_eq!(room.admit("c", 1), Kept::OverBound);
+    }
+
+    #[test]
+    fn bytes_are_bounded_and_a_smaller_message_may_still_fit() {
+        let usage = Usage { rows: 1, bytes: 50 };
+        let mut room = Room::new(bounds(), [("a".to_owned(), usage), (String::new(), usage)]);
+        assert_eq!(room.admit("a", 11), Kept::OverBound);
+        assert_eq!(room.admit("a", 10), Kept::Quarantined);
+        assert_eq!(room.admit("b", 41), Kept::OverBound);
+        assert_eq!(room.admit("b", 40), Kept::Quarantined);
+        assert!(bounds().is_full(room.all));
+    }
+}

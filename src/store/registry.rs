@@ -1,0 +1,126 @@
+//! Who may come in: devices, services, and the clients that they log in with.
+//!
+//! Only what is kept of them. Whether a secret fits and what a scope allows is `auth`'s affair; a secret is known here by its hash.
+
+use super::StoreError;
+use std::sync::Arc;
+
+/// Whether a device or a service may come in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It may.
+    Enabled,
+    /// It may not, and what it sends is refused.
+    Disabled,
+}
+
+/// A device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// The number that stands for it in [`super::Seen`]. A device that is deleted and added again has the same one, so that what it
+    /// sent before is still known as sent.
+    pub row: i64,
+    /// Its name.
+    pub device_id: Arc<str>,
+    /// Whether it may come in.
+    pub state: State,
+    /// The lowest key version that still opens its envelopes.
+    pub key_version_min: u8,
+    /// When it was added, Unix ms.
+    pub created_at_ms: i64,
+}
+
+/// A service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name.
+    pub name: String,
+    /// The client that it logs in with.
+    pub client_id: String,
+    /// What it may do, as `auth` writes it.
+    pub scopes: Vec<String>,
+    /// Whether it may come in.
+    pub state: State,
+    /// When it was added, Unix ms.
+    pub created_at_ms: i64,
+}
+
+/// A client of the token endpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its id.
+    pub client_id: String,
+    /// Who it stands for.
+    pub holder: Holder,
+    /// The SHA-256 of its secret.
+    pub secret_sha256: [u8; 32],
+    /// Whether its holder may come in.
+    pub state: State,
+}
+
+/// Whom a client stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A device.
+    Device {
+        /// Its name.
+        device_id: Arc<str>,
+    },
+    /// A service.
+    Service {
+        /// Its name.
+        name: String,
+        /// What it may do, as `auth` writes it.
+        scopes: Vec<String>,
+    },
+}
+
+/// A device to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewDevice {
+    /// Its name.
+    pub device_id: Arc<str>,
+    /// The client that it logs in with.
+    pub client_id: String,
+    /// The SHA-256 of the client's secret.
+    pub secret_sha256: [u8; 32],
+    /// The lowest key version that opens its envelopes.
+    pub key_version_min: u8,
+    /// Now, Unix ms.
+    pub created_at_ms: i64,
+}
+
+/// A service to add.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewService {
+    /// Its name.
+    pub name: String,
+    /// The client that it logs in with.
+    pub client_id: String,
+    /// The SHA-256 of the client's secret.
+    pub secret_sha256: [u8; 32],
+    /// What it may do; an entry holds no blank, for they are kept divided by blanks, as OAuth has them. // [RFC 6749 section 3.3]
+    pub scopes: Vec<String>,
+    /// Now, Unix ms.
+    pub created_at_ms: i64,
+}
+
+/// Whether what should be changed is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is, and has been changed.
+    Yes,
+    /// It is not.
+    No,
+}
+
+/// Why something was not added.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// The name or the client id is taken; nothing was changed.
+    #[error("it exists already")]
+    Exists,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

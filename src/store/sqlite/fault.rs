@@ -1,0 +1,58 @@
+//! Whose fault a failed statement is: the row's, or that of the moment.
+//!
+//! Only what is listed here as the row's fault is. Anything else is held and tried again: a row that is held too long can be looked at,
+//! a row that was refused for a full disk would be lost.
+
+/// Why a statement failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The row will never be taken as it is.
+    Content,
+    /// The connection, the disk or a lock.
+    Passing,
+}
+
+impl Fault {
+    /// Of an error of the driver.
+    pub(super) fn of(error: &sqlx::Error) -> Fault {
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.and_then(|code| code.parse().ok()).map_or(Fault::Passing, of_code)
+    }
+}
+
+/// Of an extended result code, <https://www.sqlite.org/rescode.html>; its low byte is the primary code.
+fn of_code(extended: i32) -> Fault {
+    const TOOBIG: i32 = 18;
+    const CONSTRAINT: i32 = 19;
+    const MISMATCH: i32 = 20;
+    const RANGE: i32 = 25;
+    match extended & 0xFF {
+        TOOBIG | CONSTRAINT | MISMATCH | RANGE => Fault::Content,
+        _ => Fault::Passing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_constraint_is_the_rows_fault() {
+        const TRIGGER: i32 = 19 | (7 << 8);
+        const DATATYPE: i32 = 19 | (12 << 8);
+        for code in [18, 19, 20, 25, TRIGGER, DATATYPE] {
+            assert_eq!(of_code(code), Fault::Content, "{code}");
+        }
+    }
+
+    #[test]
+    fn busy_full_broken_and_unknown_pass() {
+        const BUSY_SNAPSHOT: i32 = 5 | (2 << 8);
+        const IOERR_FSYNC: i32 = 10 | (4 << 8);
+        // error, perm, abort, busy, locked, nomem, readonly, interrupt, ioerr, corrupt, full, cantopen, misuse, not a database
+        for code in [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 21, 26, 999, BUSY_SNAPSHOT, IOERR_FSYNC] {
+            assert_eq!(of_code(code), Fault::Passing, "{code}");
+        }
+        assert_eq!(Fault::of(&sqlx::Error::WorkerCrashed), Fault::Passing);
+    }
+}

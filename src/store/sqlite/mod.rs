@@ -1,0 +1,92 @@
+//! The store in one file, `sealgate.db`.
+//!
+//! One connection writes, behind a lock, and a few others read; each change takes the file's own lock, so other processes (a command
+//! beside a running gateway, a shell) may read and write at the same time. What is committed is on the disk: write-ahead log, and a sync
+//! for each commit.
+//!
+//! **How it is kept.** Each accepted envelope is a row in `seen` (its counter), one in `envelope`, and one in `reading` for each value.
+//! Devices and words are numbers there; the views `envelopes` and `readings` show names. `reading` has no index beside it: it *is* ordered
+//! by device and time, so that `… WHERE device_id = ? AND time BETWEEN ? AND ?` reads one range.
+
+mod bulk;
+mod commit;
+mod fault;
+mod keys;
+mod labels;
+mod open;
+mod registry;
+mod statements;
+mod writer;
+
+use super::directory::Files;
+use super::quarantine::Bounds;
+use super::{CommitError, Config, Entry, OpenError, Outcome, Seen, StoreError, Usage};
+use commit::Committer;
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Mutex;
+use writer::Writer;
+
+/// Connections for reading: none is held for long.
+const READERS_MAX: u32 = 4;
+
+/// The database; clones share it.
+#[derive(Clone)]
+pub(super) struct Sqlite(Arc<Inner>);
+
+struct Inner {
+    writer: Mutex<Writer>,
+    readers: SqlitePool,
+    committer: Committer,
+    bounds: Bounds,
+    looks_full: AtomicBool,
+}
+
+impl Sqlite {
+    pub(super) async fn open(config: &Config) -> Result<Sqlite, OpenError> {
+        let files = Files::new(&config.data_dir, "sealgate.db");
+        let connection = open::open(&files).await?;
+        let writer = Mutex::new(Writer::new(open::writing(&files), connection));
+        let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).test_before_acquire(false);
+        let readers = readers.connect_lazy_with(open::reading(&files));
+        let bounds = Bounds::new(config);
+        let inner =
+            Inner { writer, readers, committer: Committer::new(bounds), bounds, looks_full: AtomicBool::new(false) };
+        Ok(Sqlite(Arc::new(inner)))
+    }
+
+    /// The writing connection goes last: it is the one that empties the log and takes it away.
+    pub(super) async fn close(self) {
+        self.0.readers.close().await;
+        if let Err(error) = self.0.writer.lock().await.close().await {
+            tracing::warn!(%error, "The database did not close; nothing that was committed is lost.");
+        }
+    }
+
+    pub(super) async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut writer = self.0.writer.lock().await;
+        let committed = self.0.committer.commit(&mut writer, batch).await;
+        committed.map_err(|error| CommitError::Passing(error.into()))
+    }
+
+    pub(super) async fn find_seen(&self, seen: &Seen) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM seen WHERE device = ? AND key_version = ? AND counter = ? AND tag = ?";
+        let found = sqlx::query_scalar::<_, i64>(sql).bind(seen.device).bind(seen.key_version).bind(seen.counter);
+        Ok(found.bind(seen.tag.as_bytes()).fetch_optional(&self.0.readers).await?.is_some())
+    }
+
+    pub(super) async fn quarantine_usage(&self) -> Result<Usage, StoreError> {
+        let sql = "SELECT row_count, byte_count FROM quarantine_usage WHERE device_id = ''";
+        let usage = statements::usage(&sqlx::query(sql).fetch_one(&self.0.readers).await?, 0)?;
+        self.0.looks_full.store(self.0.bounds.is_full(usage), Ordering::Relaxed);
+        Ok(usage)
+    }
+
+    pub(super) fn quarantine_looks_full(&self) -> bool {
+        self.0.looks_full.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,149 @@
+//! Opening the file: look first, and change nothing that is not ours or that is newer than we are.
+//!
+//! A file is ours by its application id, and its schema has the number that SQLite calls the user version. Both stand in the first page;
+//! where a write-ahead log is left over, the newer page may be in there, and SQLite itself is asked, without the right to write.
+
+use super::super::directory::Files;
+use super::super::{OpenError, StoreError};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row};
+use std::io::Read;
+use std::time::Duration;
+
+/// `Seal`, as SQLite's header has it at offset 68, <https://www.sqlite.org/fileformat.html#the_database_header>.
+const APPLICATION_ID: i64 = 0x5365_616C;
+
+/// Schemas by number: the first is 1.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_the_house.sql")];
+
+/// The newest schema that this version knows.
+const SCHEMA: i64 = MIGRATIONS.len() as i64;
+
+/// Longer than a command beside a running gateway holds the lock, or a gateway commits.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the first page says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    application: i64,
+    schema: i64,
+}
+
+/// How a connection is opened for writing.
+pub(super) fn writing(files: &Files) -> SqliteConnectOptions {
+    reading(files)
+        .read_only(false)
+        .journal_mode(SqliteJournalMode::Wal)
+        // FULL: in WAL mode NORMAL may lose commits when the power goes, and what is acknowledged is never lost.
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("cache_size", "-65536")
+        .pragma("wal_autocheckpoint", WAL_PAGES)
+        .pragma("journal_size_limit", "134217728")
+}
+
+/// 64 MiB. A checkpoint writes each changed page once, however often it stands in the log, and syncs twice; batches of 8 MiB would start
+/// one after each commit with SQLite's own 4 MiB.
+const WAL_PAGES: &str = "16384";
+
+/// How a connection is opened for reading.
+pub(super) fn reading(files: &Files) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(files.database())
+        .create_if_missing(false)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .foreign_keys(true)
+        .disable_statement_logging()
+}
+
+/// Opens the writing connection of a database that is there and of our schema afterwards.
+pub(super) async fn open(files: &Files) -> Result<SqliteConnection, OpenError> {
+    if let Some(stamp) = look(files).await? {
+        stamp.check(files)?;
+    }
+    files.claim()?;
+    let engine = |error: sqlx::Error| database_error(files, error);
+    let mut connection = writing(files).connect().await.map_err(engine)?;
+    if stamp(&mut connection).await.map_err(engine)? != Stamp::CURRENT {
+        migrate(files, &mut connection).await?;
+    }
+    Ok(connection)
+}
+
+/// Reads the stamp of a file and changes nothing; `None` if there is no database in it yet.
+async fn look(files: &Files) -> Result<Option<Stamp>, OpenError> {
+    let Some(file) = files.look()? else {
+        return Ok(None);
+    };
+    let mut header = Vec::new();
+    let read = file.take(100).read_to_end(&mut header);
+    read.map_err(|source| OpenError::File { path: files.database().to_owned(), source })?;
+    if header.is_empty() {
+        return Ok(None);
+    }
+    let stamp = Stamp::of_header(&header).ok_or_else(|| OpenError::NotOurs { path: files.database().to_owned() })?;
+    if std::fs::metadata(files.wal()).is_ok_and(|wal| wal.len() > 0) {
+        return stamp_behind_log(files).await.map(Some).map_err(|error| database_error(files, error));
+    }
+    Ok(Some(stamp))
+}
+
+async fn stamp_behind_log(files: &Files) -> sqlx::Result<Stamp> {
+    let mut connection = reading(files).connect().await?;
+    let found = stamp(&mut connection).await;
+    connection.close().await?;
+    found
+}
+
+async fn stamp(connection: &mut SqliteConnection) -> sqlx::Result<Stamp> {
+    let sql = "SELECT application_id, user_version FROM pragma_application_id, pragma_user_version";
+    let row = sqlx::query(sql).fetch_one(connection).await?;
+    Ok(Stamp { application: row.try_get(0)?, schema: row.try_get(1)? })
+}
+
+/// Brings the schema up to date, in one transaction. Another process may have done it while this one waited for the lock.
+async fn migrate(files: &Files, connection: &mut SqliteConnection) -> Result<(), OpenError> {
+    let engine = |error: sqlx::Error| database_error(files, error);
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(engine)?;
+    let found = stamp(&mut transaction).await.map_err(engine)?;
+    found.check(files)?;
+    for migration in MIGRATIONS.iter().skip(found.schema as usize) {
+        sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(engine)?;
+    }
+    let stamp = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA}");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(stamp)).execute(&mut *transaction).await.map_err(engine)?;
+    transaction.commit().await.map_err(engine)
+}
+
+impl Stamp {
+    const CURRENT: Stamp = Stamp { application: APPLICATION_ID, schema: SCHEMA };
+    /// Of a file that SQLite has made and nobody has written to: a first start that was interrupted.
+    const BLANK: Stamp = Stamp { application: 0, schema: 0 };
+
+    fn of_header(header: &[u8]) -> Option<Stamp> {
+        let number = |at: usize| Some(i32::from_be_bytes(header.get(at..at + 4)?.try_into().ok()?).into());
+        let schema = number(60)?;
+        header.starts_with(b"SQLite format 3\0").then_some(Stamp { application: number(68)?, schema })
+    }
+
+    fn check(self, files: &Files) -> Result<(), OpenError> {
+        let path = files.database().to_owned();
+        if self != Stamp::BLANK && self.application != APPLICATION_ID || self.schema < 0 {
+            return Err(OpenError::NotOurs { path });
+        }
+        if self.schema > SCHEMA {
+            return Err(OpenError::NewerSchema { path, found: self.schema, known: SCHEMA });
+        }
+        Ok(())
+    }
+}
+
+/// What the engine says about a file that is none of its own is not worth more than that.
+fn database_error(files: &Files, error: sqlx::Error) -> OpenError {
+    const NOT_A_DATABASE: &str = "26";
+    let path = files.database().to_owned();
+    match error.as_database_error().and_then(|error| error.code()) {
+        Some(code) if code == NOT_A_DATABASE => OpenError::NotOurs { path },
+        _ => OpenError::Database { path, source: StoreError::from(error) },
+    }
+}

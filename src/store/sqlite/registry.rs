@@ -1,0 +1,184 @@
+//! Devices, services and clients in their tables.
+//!
+//! That `registry_version` grows and that a client goes with its holder is done by triggers, and so holds for whoever writes.
+
+use super::Sqlite;
+use super::writer::Transaction;
+use crate::store::StoreError;
+use crate::store::registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+use std::sync::Arc;
+
+impl Sqlite {
+    pub(in crate::store) async fn add_device(&self, device: &NewDevice) -> Result<Device, AddError> {
+        let mut writer = self.0.writer.lock().await;
+        let mut transaction = writer.begin().await.map_err(StoreError::from)?;
+        match insert_device(&mut transaction, device).await {
+            Ok(added) => transaction.commit().await.map(|()| added).map_err(add_error),
+            Err(error) => {
+                transaction.roll_back().await;
+                Err(add_error(error))
+            }
+        }
+    }
+
+    pub(in crate::store) async fn device(&self, device_id: &str) -> Result<Option<Device>, StoreError> {
+        let sql = "SELECT n.id, d.* FROM devices d JOIN device_name n ON n.name = d.device_id WHERE d.device_id = ?";
+        let row = sqlx::query(sql).bind(device_id).fetch_optional(&self.0.readers).await?;
+        Ok(row.as_ref().map(device).transpose()?)
+    }
+
+    pub(in crate::store) async fn devices(&self, after: Option<&str>, limit: u32) -> Result<Vec<Device>, StoreError> {
+        let sql = "SELECT n.id, d.* FROM devices d JOIN device_name n ON n.name = d.device_id
+            WHERE d.device_id > ? ORDER BY d.device_id LIMIT ?";
+        let rows = sqlx::query(sql).bind(after.unwrap_or("")).bind(limit).fetch_all(&self.0.readers).await?;
+        Ok(rows.iter().map(device).collect::<sqlx::Result<_>>()?)
+    }
+
+    pub(in crate::store) async fn set_device_state(&self, device_id: &str, state: State) -> Result<Found, StoreError> {
+        self.set_state("UPDATE devices SET state = ? WHERE device_id = ?", device_id, state).await
+    }
+
+    pub(in crate::store) async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
+        let mut writer = self.0.writer.lock().await;
+        let mut transaction = writer.begin().await.map_err(StoreError::from)?;
+        match insert_service(&mut transaction, service).await {
+            Ok(added) => transaction.commit().await.map(|()| added).map_err(add_error),
+            Err(error) => {
+                transaction.roll_back().await;
+                Err(add_error(error))
+            }
+        }
+    }
+
+    pub(in crate::store) async fn service(&self, name: &str) -> Result<Option<Service>, StoreError> {
+        let sql = "SELECT s.*, c.client_id FROM services s JOIN clients c ON c.service = s.name WHERE s.name = ?";
+        let row = sqlx::query(sql).bind(name).fetch_optional(&self.0.readers).await?;
+        Ok(row.as_ref().map(service).transpose()?)
+    }
+
+    pub(in crate::store) async fn services(&self, after: Option<&str>, limit: u32) -> Result<Vec<Service>, StoreError> {
+        let sql = "SELECT s.*, c.client_id FROM services s JOIN clients c ON c.service = s.name
+            WHERE s.name > ? ORDER BY s.name LIMIT ?";
+        let rows = sqlx::query(sql).bind(after.unwrap_or("")).bind(limit).fetch_all(&self.0.readers).await?;
+        Ok(rows.iter().map(service).collect::<sqlx::Result<_>>()?)
+    }
+
+    pub(in crate::store) async fn set_service_state(&self, name: &str, state: State) -> Result<Found, StoreError> {
+        self.set_state("UPDATE services SET state = ? WHERE name = ?", name, state).await
+    }
+
+    pub(in crate::store) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
+        let sql =
+            "SELECT c.client_id, c.device_id, c.service, c.secret_sha256, coalesce(d.state, s.state) AS state, s.scopes
+            FROM clients c LEFT JOIN devices d ON d.device_id = c.device_id LEFT JOIN services s ON s.name = c.service
+            WHERE c.client_id = ?";
+        let row = sqlx::query(sql).bind(client_id).fetch_optional(&self.0.readers).await?;
+        Ok(row.as_ref().map(client).transpose()?)
+    }
+
+    pub(in crate::store) async fn registry_version(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT value FROM meta WHERE key = 'registry_version'";
+        Ok(sqlx::query_scalar(sql).fetch_one(&self.0.readers).await?)
+    }
+
+    async fn set_state(&self, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
+        let mut writer = self.0.writer.lock().await;
+        let mut transaction = writer.begin().await?;
+        let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&mut transaction.connection).await?;
+        transaction.commit().await?;
+        Ok(if changed.rows_affected() == 0 { Found::No } else { Found::Yes })
+    }
+}
+
+async fn insert_device(transaction: &mut Transaction<'_>, new: &NewDevice) -> sqlx::Result<Device> {
+    let connection = &mut transaction.connection;
+    let sql = "INSERT INTO devices (device_id, state, key_version_min, created_at) VALUES (?, ?, ?, ?)";
+    let device = sqlx::query(sql).bind(&*new.device_id).bind(State::Enabled.as_str()).bind(new.key_version_min);
+    device.bind(new.created_at_ms).execute(&mut *connection).await?;
+    let client = sqlx::query("INSERT INTO clients (client_id, device_id, secret_sha256) VALUES (?, ?, ?)");
+    let client = client.bind(&new.client_id).bind(&*new.device_id).bind(&new.secret_sha256[..]);
+    client.execute(&mut *connection).await?;
+    let name = sqlx::query_scalar("SELECT id FROM device_name WHERE name = ?").bind(&*new.device_id);
+    Ok(Device {
+        row: name.fetch_one(connection).await?,
+        device_id: new.device_id.clone(),
+        state: State::Enabled,
+        key_version_min: new.key_version_min,
+        created_at_ms: new.created_at_ms,
+    })
+}
+
+async fn insert_service(transaction: &mut Transaction<'_>, new: &NewService) -> sqlx::Result<Service> {
+    let connection = &mut transaction.connection;
+    let sql = "INSERT INTO services (name, scopes, state, created_at) VALUES (?, ?, ?, ?)";
+    let service = sqlx::query(sql).bind(&new.name).bind(new.scopes.join(" ")).bind(State::Enabled.as_str());
+    service.bind(new.created_at_ms).execute(&mut *connection).await?;
+    let client = sqlx::query("INSERT INTO clients (client_id, service, secret_sha256) VALUES (?, ?, ?)");
+    client.bind(&new.client_id).bind(&new.name).bind(&new.secret_sha256[..]).execute(connection).await?;
+    Ok(Service {
+        name: new.name.clone(),
+        client_id: new.client_id.clone(),
+        scopes: new.scopes.clone(),
+        state: State::Enabled,
+        created_at_ms: new.created_at_ms,
+    })
+}
+
+fn device(row: &SqliteRow) -> sqlx::Result<Device> {
+    Ok(Device {
+        row: row.try_get("id")?,
+        device_id: Arc::from(row.try_get::<&str, _>("device_id")?),
+        state: state(row)?,
+        key_version_min: row.try_get("key_version_min")?,
+        created_at_ms: row.try_get("created_at")?,
+    })
+}
+
+fn service(row: &SqliteRow) -> sqlx::Result<Service> {
+    Ok(Service {
+        name: row.try_get("name")?,
+        client_id: row.try_get("client_id")?,
+        scopes: scopes(row)?,
+        state: state(row)?,
+        created_at_ms: row.try_get("created_at")?,
+    })
+}
+
+fn client(row: &SqliteRow) -> sqlx::Result<Client> {
+    let device: Option<&str> = row.try_get("device_id")?;
+    let holder = match device {
+        Some(device_id) => Holder::Device { device_id: device_id.into() },
+        None => Holder::Service { name: row.try_get("service")?, scopes: scopes(row)? },
+    };
+    let secret: &[u8] = row.try_get("secret_sha256")?;
+    let secret_sha256 = secret.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(Client { client_id: row.try_get("client_id")?, holder, secret_sha256, state: state(row)? })
+}
+
+/// A state that nobody can read lets nobody in; so does a client whose holder was taken away under it.
+fn state(row: &SqliteRow) -> sqlx::Result<State> {
+    let state: Option<&str> = row.try_get("state")?;
+    Ok(if state == Some(State::Enabled.as_str()) { State::Enabled } else { State::Disabled })
+}
+
+fn scopes(row: &SqliteRow) -> sqlx::Result<Vec<String>> {
+    Ok(row.try_get::<&str, _>("scopes")?.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+pub(super) fn add_error(error: sqlx::Error) -> AddError {
+    match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => AddError::Exists,
+        _ => AddError::Store(error.into()),
+    }
+}
+
+impl State {
+    fn as_str(self) -> &'static str {
+        match self {
+            State::Enabled => "enabled",
+            State::Disabled => "disabled",
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The statements of a commit, each beside the order of its columns.
+
+use super::bulk::{Bulk, Row};
+use crate::store::Usage;
+use crate::store::batch::{Accepted, Reading, Seen, Tag, Value};
+use crate::store::quarantine::Suspect;
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+/// The texts, made once.
+pub(super) struct Statements {
+    use_up: Bulk,
+    find_seen: Bulk,
+    add_envelopes: Bulk,
+    add_readings: Bulk,
+    find_labels: Bulk,
+    add_labels: Bulk,
+    find_usage: Bulk,
+    add_suspects: Bulk,
+}
+
+/// An accepted entry, with the number that its envelope gets.
+#[derive(Clone, Copy)]
+pub(super) struct Envelope<'a> {
+    pub(super) id: i64,
+    pub(super) accepted: &'a Accepted,
+}
+
+/// A reading, with what its row needs besides.
+pub(super) struct Measured<'a> {
+    pub(super) envelope: Envelope<'a>,
+    pub(super) place: u16,
+    pub(super) name: i64,
+    pub(super) unit: Option<i64>,
+    pub(super) reading: &'a Reading,
+}
+
+impl Statements {
+    /// The texts.
+    pub(super) fn new() -> Statements {
+        Statements {
+            use_up: Bulk::new(
+                "INSERT INTO seen (device, key_version, counter, tag, envelope) VALUES",
+                5,
+                "ON CONFLICT DO NOTHING",
+            ),
+            find_seen: Bulk::new(
+                "WITH asked (device, key_version, counter) AS (VALUES",
+                3,
+                ") SELECT s.device, s.key_version, s.counter, s.tag, s.envelope FROM asked a CROSS JOIN seen s
+                 ON s.device = a.device AND s.key_version = a.key_version AND s.counter = a.counter",
+            ),
+            add_envelopes: Bulk::new(
+                "INSERT INTO envelope (id, device, key_version, counter, device_time, received_at, encoding, content_format, bytes) VALUES",
+                9,
+                "",
+            ),
+            add_readings: Bulk::new(
+                "INSERT INTO reading (device, time, envelope, place, name, unit, value, text, sum) VALUES",
+                9,
+                "",
+            ),
+            find_labels: Bulk::new(
+                "WITH asked (text) AS (VALUES",
+                1,
+                ") SELECT l.text, l.id FROM asked a CROSS JOIN label l ON l.text = a.text",
+            ),
+            add_labels: Bulk::new("INSERT INTO label (text) VALUES", 1, "RETURNING text, id"),
+            find_usage: Bulk::new(
+                "WITH asked (device_id) AS (VALUES",
+                1,
+                ") SELECT u.device_id, u.row_count, u.byte_count FROM asked a CROSS JOIN quarantine_usage u
+                 ON u.device_id = a.device_id",
+            ),
+            add_suspects: Bulk::new(
+                "INSERT INTO quarantine (device_id, received_at, reason, encoding, bytes) VALUES",
+                5,
+                "",
+            ),
+        }
+    }
+
+    /// Uses counters up, but for those that are; answers how many were not.
+    pub(super) async fn use_up(&self, connection: &mut SqliteConnection, new: &[Envelope<'_>]) -> sqlx::Result<u64> {
+        let bind = |envelope: &Envelope<'_>, row: &mut Row| {
+            bind_place(&envelope.accepted.seen, row);
+            row.blob(envelope.accepted.seen.tag.as_bytes());
+            row.int(envelope.id);
+        };
+        self.use_up.execute(connection, new, bind).await
+    }
+
+    /// Those of the asked counters that are used up, with the envelope that did it.
+    pub(super) async fn find_seen(
+        &self,
+        connection: &mut SqliteConnection,
+        asked: &[Seen],
+    ) -> sqlx::Result<Vec<(Seen, i64)>> {
+        let rows = self.find_seen.fetch(connection, asked, bind_place).await?;
+        rows.iter().map(|row| Ok((seen(row)?, row.try_get(4)?))).collect()
+    }
+
+    /// Adds envelopes; the encodings' labels are in the same order.
+    pub(super) async fn add_envelopes(
+        &self,
+        connection: &mut SqliteConnection,
+        new: &[(Envelope<'_>, i64)],
+    ) -> sqlx::Result<u64> {
+        let bind = |(Envelope { id, accepted }, encoding): &(Envelope<'_>, i64), row: &mut Row| {
+            row.int(*id);
+            bind_place(&accepted.seen, row);
+            row.int_or_null(accepted.device_time_ms);
+            row.int(accepted.received_at_ms);
+            row.int(*encoding);
+            row.int(accepted.content_format);
+            row.blob(&accepted.bytes);
+        };
+        self.add_envelopes.execute(connection, new, bind).await
+    }
+
+    /// Adds readings.
+    pub(super) async fn add_readings(
+        &self,
+        connection: &mut SqliteConnection,
+        new: &[Measured<'_>],
+    ) -> sqlx::Result<u64> {
+        let bind = |measured: &Measured<'_>, row: &mut Row| {
+            row.int(measured.envelope.accepted.seen.device);
+            row.int(measured.reading.time_ms);
+            row.int(measured.envelope.id);
+            row.int(measured.place);
+            row.int(measured.name);
+            row.int_or_null(measured.unit);
+            bind_value(measured.reading.value.as_ref(), row);
+            row.real_or_null(measured.reading.sum);
+        };
+        self.add_readings.execute(connection, new, bind).await
+    }
+
+    /// Those of the words that have a number.
+    pub(super) async fn find_labels(
+        &self,
+        connection: &mut SqliteConnection,
+        words: &[&str],
+    ) -> sqlx::Result<Vec<(String, i64)>> {
+        labels(self.find_labels.fetch(connection, words, |word, row| row.text(word)).await?)
+    }
+
+    /// Numbers words that have none.
+    pub(super) async fn add_labels(
+        &self,
+        connection: &mut SqliteConnection,
+        words: &[&str],
+    ) -> sqlx::Result<Vec<(String, i64)>> {
+        labels(self.add_labels.fetch(connection, words, |word, row| row.text(word)).await?)
+    }
+
+    /// What the quarantine holds, by device, and under the empty name in all.
+    pub(super) async fn find_usage(
+        &self,
+        connection: &mut SqliteConnection,
+        devices: &[&str],
+    ) -> sqlx::Result<Vec<(String, Usage)>> {
+        let rows = self.find_usage.fetch(connection, devices, |device_id, row| row.text(device_id)).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, usage(row, 1)?))).collect()
+    }
+
+    /// Quarantines.
+    pub(super) async fn add_suspects(
+        &self,
+        connection: &mut SqliteConnection,
+        new: &[Suspect<'_>],
+    ) -> sqlx::Result<u64> {
+        let bind = |suspect: &Suspect<'_>, row: &mut Row| {
+            row.text(suspect.device_id);
+            row.int(suspect.received_at_ms);
+            row.text(suspect.reason);
+            row.text(suspect.encoding);
+            row.blob(suspect.bytes);
+        };
+        self.add_suspects.execute(connection, new, bind).await
+    }
+}
+
+fn bind_place(seen: &Seen, row: &mut Row) {
+    row.int(seen.device);
+    row.int(seen.key_version);
+    row.int(seen.counter);
+}
+
+/// Into the columns `value` and `text`.
+fn bind_value(value: Option<&Value>, row: &mut Row) {
+    let (number, text) = match value {
+        None => (None, None),
+        Some(Value::Number(number)) => (Some(*number), None),
+        Some(Value::Boolean(true)) => (None, Some("true")),
+        Some(Value::Boolean(false)) => (None, Some("false")),
+        Some(Value::String(text) | Value::Data(text)) => (None, Some(text.as_str())),
+    };
+    row.real_or_null(number);
+    row.text_or_null(text);
+}
+
+/// Row and byte count of a usage row, from a column on.
+pub(super) fn usage(row: &SqliteRow, column: usize) -> sqlx::Result<Usage> {
+    let count = |column| row.try_get(column).map(|count: i64| u64::try_from(count).unwrap_or(0));
+    Ok(Usage { rows: count(column)?, bytes: count(column + 1)? })
+}
+
+fn seen(row: &SqliteRow) -> sqlx::Result<Seen> {
+    // A tag that is too long was put there by other hands; as an empty one it equals none that a device sends.
+    let tag = Tag::new(row.try_get(3)?).unwrap_or_else(Tag::empty);
+    Ok(Seen { device: row.try_get(0)?, key_version: row.try_get(1)?, counter: row.try_get(2)?, tag })
+}
+
+fn labels(rows: Vec<SqliteRow>) -> sqlx::Result<Vec<(String, i64)>> {
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}

@@ -1,0 +1,114 @@
+//! The one connection that writes, and its transactions.
+//!
+//! A transaction takes the connection out of its place and puts it back only when the database has said that the transaction is over.
+//! One that is dropped, or that ends in an error, takes the connection with it: closing rolls back, and the next transaction opens a new
+//! one. So no state of a failed transaction is ever met again.
+
+use super::fault::Fault;
+use super::labels::Labels;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
+
+/// The writing connection.
+pub(super) struct Writer {
+    options: SqliteConnectOptions,
+    connection: Place,
+    labels: Labels,
+}
+
+enum Place {
+    Ready(SqliteConnection),
+    Lost,
+    Closed,
+}
+
+/// A transaction that holds the lock for writing.
+pub(super) struct Transaction<'w> {
+    /// Its connection.
+    pub(super) connection: SqliteConnection,
+    writer: &'w mut Writer,
+    /// Words that this transaction looked up or added; remembered when it is committed.
+    new_labels: Vec<(Box<str>, i64)>,
+}
+
+impl Writer {
+    /// With a connection that `options` can open again.
+    pub(super) fn new(options: SqliteConnectOptions, connection: SqliteConnection) -> Writer {
+        Writer { options, connection: Place::Ready(connection), labels: Labels::default() }
+    }
+
+    /// Begins a transaction, and waits for the lock as long as the busy timeout says.
+    pub(super) async fn begin(&mut self) -> sqlx::Result<Transaction<'_>> {
+        let mut connection = self.take().await?;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
+        Ok(Transaction { connection, writer: self, new_labels: Vec::new() })
+    }
+
+    /// Closes the connection; no other is opened.
+    pub(super) async fn close(&mut self) -> sqlx::Result<()> {
+        match std::mem::replace(&mut self.connection, Place::Closed) {
+            Place::Ready(connection) => connection.close().await,
+            Place::Lost | Place::Closed => Ok(()),
+        }
+    }
+
+    async fn take(&mut self) -> sqlx::Result<SqliteConnection> {
+        if matches!(self.connection, Place::Closed) {
+            return Err(sqlx::Error::PoolClosed);
+        }
+        match std::mem::replace(&mut self.connection, Place::Lost) {
+            Place::Ready(connection) => Ok(connection),
+            Place::Lost | Place::Closed => self.options.connect().await,
+        }
+    }
+}
+
+impl Transaction<'_> {
+    /// Commits; when this answers, the disk has it.
+    pub(super) async fn commit(mut self) -> sqlx::Result<()> {
+        sqlx::query("COMMIT").execute(&mut self.connection).await?;
+        for (word, id) in self.new_labels {
+            self.writer.labels.insert(word, id);
+        }
+        self.writer.connection = Place::Ready(self.connection);
+        Ok(())
+    }
+
+    /// Undoes all of it and keeps the connection, if the database lets it.
+    pub(super) async fn roll_back(mut self) {
+        if sqlx::query("ROLLBACK").execute(&mut self.connection).await.is_ok() {
+            self.writer.connection = Place::Ready(self.connection);
+        }
+    }
+
+    /// Begins a part that can be undone alone.
+    pub(super) async fn begin_part(&mut self) -> sqlx::Result<()> {
+        sqlx::query("SAVEPOINT part").execute(&mut self.connection).await?;
+        Ok(())
+    }
+
+    /// Ends a part: keeps it if it succeeded, undoes it (`None`) if it was refused for its content.
+    pub(super) async fn end_part<T>(&mut self, done: sqlx::Result<T>) -> sqlx::Result<Option<T>> {
+        let kept = match done {
+            Ok(done) => Some(done),
+            Err(error) if Fault::of(&error) == Fault::Content => {
+                self.new_labels.clear();
+                sqlx::query("ROLLBACK TO part").execute(&mut self.connection).await?;
+                None
+            }
+            Err(error) => return Err(error),
+        };
+        sqlx::query("RELEASE part").execute(&mut self.connection).await?;
+        Ok(kept)
+    }
+
+    /// The number of a word, if it is remembered.
+    pub(super) fn remembered(&mut self, word: &str) -> Option<i64> {
+        self.writer.labels.find(word)
+    }
+
+    /// Remembers a word once this is committed.
+    pub(super) fn remember(&mut self, word: &str, id: i64) {
+        self.new_labels.push((word.into(), id));
+    }
+}

@@ -1,0 +1,228 @@
+//! A gateway in a process of its own, on a data directory of its own.
+
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+
+use super::device::{Device, Service};
+use super::http::{get, post_form};
+use super::scrape::Scrape;
+use super::scratch::Scratch;
+use super::wait::{Deadline, PATIENCE, eventually};
+
+/// Where what is written to standard error goes, of all runs on one data directory.
+const LOG: &str = "gateway.log";
+const LOG_LINES_SHOWN: usize = 60;
+
+/// The gateway of one test. It is killed with it; if the test fails, the end of its log is shown.
+pub(crate) struct Gateway {
+    scratch: Scratch,
+    variables: Vec<(String, String)>,
+    process: Option<Process>,
+}
+
+struct Process {
+    child: Child,
+    doors: Doors,
+}
+
+struct Doors {
+    mqtt: SocketAddr,
+    public: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Runs with the defaults, but for free ports.
+    pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Runs with `settings`, each `("area.key", value)`.
+    pub(crate) fn start_with(settings: &[(&str, &str)]) -> Self {
+        let mut gateway = Self::prepare(settings);
+        gateway.restart();
+        gateway
+    }
+
+    /// A data directory and settings; nothing runs yet.
+    pub(crate) fn prepare(settings: &[(&str, &str)]) -> Self {
+        let scratch = Scratch::new("gateway");
+        // An empty file, so that none of the machine's own is read.
+        fs::write(scratch.join("sealgate.toml"), "").unwrap();
+        let ports = ["edge.listen", "public.listen", "admin.listen"].map(|key| (key, "127.0.0.1:0"));
+        let variables = ports.iter().chain(settings).map(|(key, value)| (variable(key), (*value).to_owned())).collect();
+        Gateway { scratch, variables, process: None }
+    }
+
+    /// Starts it, again or for the first time, on the same data. The ports are others then.
+    pub(crate) fn restart(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let log = OpenOptions::new().create(true).append(true).open(self.scratch.join(LOG)).unwrap();
+        let mut child = self.command(&["serve"]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let lines = lines_of(child.stdout.take().unwrap());
+        let doors = Doors::announced(&lines);
+        self.process = doors.map(|doors| Process { child, doors });
+        assert!(self.process.is_some(), "the gateway did not get ready:\n{}", self.log());
+    }
+
+    /// The end that asks nobody: what was not on disk is gone.
+    pub(crate) fn kill9(&mut self) {
+        let mut process = self.process.take().expect("it runs");
+        process.child.kill().unwrap();
+        process.child.wait().unwrap();
+    }
+
+    /// The polite end: SIGTERM, and wait.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// Sends a signal and does not wait.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.running().child.id();
+        let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        let mut process = self.process.take().expect("it runs");
+        eventually("the gateway has ended", || process.child.try_wait().unwrap())
+    }
+
+    pub(crate) fn mqtt(&self) -> SocketAddr {
+        self.running().doors.mqtt
+    }
+
+    pub(crate) fn public(&self) -> SocketAddr {
+        self.running().doors.public
+    }
+
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.running().doors.admin
+    }
+
+    /// `sealgate device add ID`, beside the running gateway.
+    pub(crate) fn add_device(&self, id: &str) -> Device {
+        Device::from_json(&self.run_for_json(&["device", "add", id]))
+    }
+
+    /// `sealgate client add NAME --scope …`.
+    pub(crate) fn add_service(&self, name: &str, scopes: &[&str]) -> Service {
+        let mut arguments = vec!["client", "add", name];
+        scopes.iter().for_each(|scope| arguments.extend(["--scope", *scope]));
+        Service::from_json(name, &self.run_for_json(&arguments))
+    }
+
+    /// An access token, by client credentials.
+    pub(crate) fn token(&self, client_id: &str, client_secret: &str) -> String {
+        let fields = [("grant_type", "client_credentials"), ("client_id", client_id), ("client_secret", client_secret)];
+        let answer = post_form(self.public(), "/oauth/token", &fields);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.json()["access_token"].as_str().expect("an answer of 200 has a token").to_owned()
+    }
+
+    pub(crate) fn metrics(&self) -> Scrape {
+        let answer = get(self.admin(), "/metrics");
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Scrape::parse(&answer.body)
+    }
+
+    /// Whether the law of the counts holds at this moment.
+    pub(crate) fn law_holds(&self) -> bool {
+        self.metrics().law_difference() == 0.0
+    }
+
+    /// The rows that a query of the database gives, read beside the gateway.
+    pub(crate) fn sql(&self, query: &str) -> Vec<serde_json::Value> {
+        let database = self.scratch.join("data").join("sealgate.db");
+        let output = Command::new("sqlite3").args(["-readonly", "-json"]).arg(database).arg(query).output().unwrap();
+        assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+        // No rows are no JSON at all.
+        if output.stdout.is_empty() { Vec::new() } else { serde_json::from_slice(&output.stdout).unwrap() }
+    }
+
+    /// A command of the program beside the gateway, with the same settings and data.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// What it has written to standard error, the last lines of it.
+    pub(crate) fn log(&self) -> String {
+        let log = fs::read_to_string(self.scratch.join(LOG)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES_SHOWN)..].join("\n")
+    }
+
+    fn run_for_json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.run(&[arguments, &["--format", "json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
+        command.arg("--config").arg(self.scratch.join("sealgate.toml")).arg("--data").arg(self.scratch.join("data"));
+        command.args(arguments).envs(self.variables.iter().cloned()).stdin(Stdio::null());
+        command
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("it runs")
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+        if thread::panicking() {
+            let _ = writeln!(std::io::stderr(), "-- the end of {}:\n{}", self.scratch.join(LOG).display(), self.log());
+        }
+    }
+}
+
+impl Doors {
+    /// From the lines that `serve` prints; none if it ends, or patience does, before `ready`.
+    fn announced(lines: &Receiver<String>) -> Option<Self> {
+        let deadline = Deadline::after(PATIENCE);
+        let (mut mqtt, mut public, mut admin) = (None, None, None);
+        loop {
+            let line = lines.recv_timeout(deadline.left()).ok()?;
+            if line.trim() == "ready" {
+                return Some(Doors { mqtt: mqtt?, public: public?, admin: admin? });
+            }
+            let Some((door, address)) = line.split_once(" listening on ") else { continue };
+            let address = Some(address.trim().parse().unwrap_or_else(|error| panic!("{error}: {line}")));
+            match door.split(' ').next() {
+                Some("mqtt") => mqtt = address,
+                Some("public") => public = address,
+                Some("admin") => admin = address,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Reads to the end, whoever listens, so that the process never waits for its pipe.
+fn lines_of(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    lines
+}
+
+/// `edge.listen` is `SEALGATE__EDGE__LISTEN`.
+fn variable(key: &str) -> String {
+    format!("SEALGATE__{}", key.to_uppercase().replace('.', "__"))
+}
