@@ -27,6 +27,9 @@ use crate::{admin, edge, public};
 /// How often the registry is asked whether another process has changed it.
 const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long the database may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// What rests on disk: the database, and the master keys that it belongs to. Commands that change devices need no more.
 pub struct Cellar {
     /// The database.
@@ -199,7 +202,8 @@ impl Gateway {
         finished("public", public).await;
         finished("admin", admin).await;
         finished("registry", watcher).await;
-        self.store.close().await;
+        // A commit that still waits for a lock is not waited for: what it holds was not acknowledged.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
         shutdown.stop();
     }
 }

@@ -62,7 +62,7 @@ struct Sessions {
 
 enum Slot {
     Connected { send_away: Option<oneshot::Sender<()>>, let_go: CancellationToken },
-    Away { id: SessionId, kept: Kept },
+    Away { id: SessionId, kept: Box<Kept> },
 }
 
 /// A session whose client is away.
@@ -202,7 +202,10 @@ impl Hub {
             return Ok(Err(let_go.clone()));
         }
         let (id, state, mailbox) = match sessions.by_key.remove(key) {
-            Some(Slot::Away { id, kept }) => (id, Some(kept.state), kept.mailbox),
+            Some(Slot::Away { id, kept }) => {
+                let Kept { state, mailbox, .. } = *kept;
+                (id, Some(state), mailbox)
+            }
             Some(Slot::Connected { .. }) => unreachable!("a connected session was given back above"),
             None if sessions.by_key.len() >= self.0.sessions_max => return Err(TooManySessions),
             None => (sessions.new_id(), None, Arc::new(Mailbox::new(self.0.bounds))),
@@ -270,7 +273,7 @@ impl Hub {
         let mut sessions = self.sessions();
         sessions.by_key.remove(key);
         if let Some(kept) = kept {
-            sessions.by_key.insert(key.clone(), Slot::Away { id, kept });
+            sessions.by_key.insert(key.clone(), Slot::Away { id, kept: Box::new(kept) });
         }
         self.0.metrics.sessions.set(gauge(sessions.by_key.len()));
     }

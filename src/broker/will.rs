@@ -36,7 +36,6 @@ pub async fn publish_wills(hub: Hub, ingest: Ingest, share: Share, stop: Cancell
 
 impl Will {
     /// Publishes it; waits only for its part of the bytes that may be in flight.
-    #[expect(clippy::disallowed_methods, reason = "a driver")]
     pub async fn publish(self, hub: &Hub, ingest: &Ingest, share: &Share) {
         let Some(device_id) = self.telemetry_of else {
             return hub.publish(&Arc::new(self.message), None);

@@ -23,7 +23,7 @@ pub use source::{File, Flag, Sources};
 pub struct Config {
     /// MQTT clients.
     pub edge: crate::edge::Config,
-    /// HTTP for clients.
+    /// Whoever needs a token.
     pub public: crate::public::Config,
     /// Tokens.
     pub auth: crate::auth::Config,
@@ -63,6 +63,7 @@ impl Config {
     fn mistakes(&self) -> impl Iterator<Item = (&'static str, crate::setting::Mistake)> {
         let areas = [
             ("edge", self.edge.mistakes()),
+            ("public", self.public.mistakes()),
             ("admin", self.admin.mistakes()),
             ("seal", self.seal.mistakes()),
             ("ingest", self.ingest.mistakes()),

@@ -107,7 +107,7 @@ fn a_section_must_be_one() {
 
 #[test]
 fn plaintext_elsewhere_than_on_loopback_needs_the_operators_word() {
-    for section in ["edge", "admin"] {
+    for section in ["edge", "public", "admin"] {
         let open = format!("[{section}]\nlisten = \"0.0.0.0:0\"\n");
         assert_eq!(told(&file(&open)).len(), 1);
         assert!(told(&file(&format!("{open}plaintext = true")))[1].contains("plaintext"));

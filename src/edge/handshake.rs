@@ -84,8 +84,8 @@ where
             Err(error) => {
                 debug!(%peer, %error, "A client's first packet is no CONNECT.");
                 house.metrics.refused.inc(Refused::Malformed);
-                if error.reason() == ReasonCode::UnsupportedProtocolVersion {
-                    wire.send(refusal(error.reason()), Version::V311, PACKET_BYTES_MAX); // [MQTT-3.1.2-2]
+                if let Some(version) = version_to_answer_in(error.reason(), wire.version()) {
+                    wire.send(refusal(error.reason()), version, PACKET_BYTES_MAX);
                 }
                 return None;
             }
@@ -93,6 +93,16 @@ where
         if let Moved::Gone = wire.move_bytes(Reading::On).await {
             return None;
         }
+    }
+}
+
+/// In which version a CONNECT that cannot be read is answered; none: not at all. MQTT 5 has a code for each fault; 3.1.1 has
+/// two that fit, and the first of them is for whoever speaks neither [MQTT-3.1.2-2].
+fn version_to_answer_in(reason: ReasonCode, version: Option<Version>) -> Option<Version> {
+    match (reason, version) {
+        (_, Some(Version::V5)) => Some(Version::V5),
+        (ReasonCode::UnsupportedProtocolVersion | ReasonCode::ClientIdentifierNotValid, _) => Some(Version::V311),
+        _ => None,
     }
 }
 

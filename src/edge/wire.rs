@@ -59,6 +59,11 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
         self.decoder.decode(&mut self.received)
     }
 
+    /// What the client speaks, once its CONNECT has said so.
+    pub(super) fn version(&self) -> Option<Version> {
+        self.decoder.version()
+    }
+
     /// Puts a packet behind what is unsent; one that is larger than `bytes_max` comes back.
     pub(super) fn send(&mut self, packet: Packet, version: Version, bytes_max: u32) -> Option<Packet> {
         encode_within(&packet, version, bytes_max, &mut self.unsent).is_err().then_some(packet)

@@ -3,3 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod harness;
+
+mod auth;
+mod broker;
+mod edge;
+mod ingest;
+mod public;
+mod shutdown;
+mod tidy;

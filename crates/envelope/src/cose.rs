@@ -13,7 +13,7 @@ use crate::cbor::{self, BROKEN, INDEFINITE};
 use crate::direction::{Context, Direction};
 use crate::fault::Fault;
 use crate::header::{self, Algorithm, COUNTER_MAX, Encoding, Header};
-use crate::key::{Key, Mac};
+use crate::key::Key;
 use crate::message::{Message, SealError};
 use crate::sealed::{Body, Policy, Sealed};
 use crate::tag::Tag;
@@ -32,8 +32,8 @@ pub fn seal_cose(out: &mut [u8], message: &Message<'_>, key: &Key, device: &Devi
     let written = room.writer().position();
     let protected = room.writer().get_ref().get(..written).unwrap_or_default();
 
-    let context = Context { device, direction: Direction::FromDevice };
-    let tag = tag_of(protected, message.payload, message.algorithm, key, context);
+    let context = Context::new(device, Direction::FromDevice);
+    let tag = tag_of(protected, message.payload, message.algorithm, key, &context);
     let mut whole = Encoder::new(Cursor::new(out));
     write_whole(&mut whole, protected, message.payload, &tag).map_err(|_| SealError::Room)?;
     Ok(whole.writer().position())
@@ -80,31 +80,34 @@ fn write_whole(
 }
 
 /// The tag over the MAC_structure [RFC 9052 section 6.3], whose external AAD is the context.
-pub(crate) fn tag_of(protected: &[u8], payload: &[u8], algorithm: Algorithm, key: &Key, context: Context<'_>) -> Tag {
-    let mut mac = key.mac();
-    mac.update(b"\x84\x64MAC0");
-    feed_bytes(&mut mac, protected);
-    feed_length(&mut mac, context.len());
-    context.feed(&mut mac);
-    feed_bytes(&mut mac, payload);
-    mac.finish(algorithm)
-}
-
-fn feed_bytes(mac: &mut Mac, bytes: &[u8]) {
-    feed_length(mac, bytes.len());
-    mac.update(bytes);
+pub(crate) fn tag_of(protected: &[u8], payload: &[u8], algorithm: Algorithm, key: &Key, context: &Context) -> Tag {
+    let context = context.as_bytes();
+    let heads = [protected.len(), context.len(), payload.len()].map(Head::of);
+    let [protected_head, context_head, payload_head] = heads.each_ref().map(Head::as_bytes);
+    key.tag(&[b"\x84\x64MAC0", protected_head, protected, context_head, context, payload_head, payload], algorithm)
 }
 
 /// The head of a byte string, in its shortest form [RFC 8949 section 4.2.1].
-fn feed_length(mac: &mut Mac, len: usize) {
-    let len = len as u64;
-    let [h, g, f, e, d, c, b, a] = len.to_be_bytes();
-    match len {
-        0..24 => mac.update(&[0x40 | a]),
-        24..0x100 => mac.update(&[0x58, a]),
-        0x100..0x1_0000 => mac.update(&[0x59, b, a]),
-        0x1_0000..0x1_0000_0000 => mac.update(&[0x5a, d, c, b, a]),
-        _ => mac.update(&[0x5b, h, g, f, e, d, c, b, a]),
+struct Head {
+    bytes: [u8; 9],
+    len: usize,
+}
+
+impl Head {
+    fn of(bytes: usize) -> Self {
+        let bytes = bytes as u64;
+        let [h, g, f, e, d, c, b, a] = bytes.to_be_bytes();
+        match bytes {
+            0..24 => Self { bytes: [0x40 | a, 0, 0, 0, 0, 0, 0, 0, 0], len: 1 },
+            24..0x100 => Self { bytes: [0x58, a, 0, 0, 0, 0, 0, 0, 0], len: 2 },
+            0x100..0x1_0000 => Self { bytes: [0x59, b, a, 0, 0, 0, 0, 0, 0], len: 3 },
+            0x1_0000..0x1_0000_0000 => Self { bytes: [0x5a, d, c, b, a, 0, 0, 0, 0], len: 5 },
+            _ => Self { bytes: [0x5b, h, g, f, e, d, c, b, a], len: 9 },
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 }
 

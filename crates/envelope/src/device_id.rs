@@ -15,6 +15,8 @@ pub struct DeviceId {
 }
 
 impl DeviceId {
+    pub(crate) const BYTES_MAX: usize = BYTES_MAX;
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         core::str::from_utf8(self.as_bytes()).unwrap_or_default()
@@ -22,6 +24,10 @@ impl DeviceId {
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+
+    pub(crate) fn padded(&self) -> &[u8; BYTES_MAX] {
+        &self.bytes
     }
 
     /// The number of bytes, as the context of the MAC carries it.

@@ -8,7 +8,7 @@ use crate::Reason;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
     pub(crate) reason: Reason,
-    #[cfg_attr(not(feature = "std"), allow(dead_code, reason = "inspect, which prints it, needs std"))]
+    #[cfg_attr(not(feature = "std"), expect(dead_code, reason = "inspect, which prints it, needs std"))]
     pub(crate) why: &'static str,
 }
 

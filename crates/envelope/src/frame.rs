@@ -46,11 +46,11 @@ pub fn seal_frame(
     }
     let len = frame_bytes(message.payload.len(), message.algorithm);
     let frame = out.get_mut(..len).ok_or(SealError::Room)?;
-    write(frame, message, key, Context { device, direction }).ok_or(SealError::Room)?;
+    write(frame, message, key, &Context::new(device, direction)).ok_or(SealError::Room)?;
     Ok(len)
 }
 
-fn write(frame: &mut [u8], message: &Message<'_>, key: &Key, context: Context<'_>) -> Option<()> {
+fn write(frame: &mut [u8], message: &Message<'_>, key: &Key, context: &Context) -> Option<()> {
     let (whole, crc) = frame.split_last_chunk_mut::<CRC_BYTES>()?;
     let (signed, tag) = whole.split_at_mut_checked(whole.len().checked_sub(message.algorithm.tag_bytes())?)?;
     let (header, payload) = signed.split_first_chunk_mut::<HEADER_BYTES>()?;
@@ -72,11 +72,8 @@ fn header_of(message: &Message<'_>) -> [u8; HEADER_BYTES] {
 }
 
 /// The tag over the context and a frame's bytes before its tag.
-pub(crate) fn tag_of(signed: &[u8], algorithm: Algorithm, key: &Key, context: Context<'_>) -> Tag {
-    let mut mac = key.mac();
-    context.feed(&mut mac);
-    mac.update(signed);
-    mac.finish(algorithm)
+pub(crate) fn tag_of(signed: &[u8], algorithm: Algorithm, key: &Key, context: &Context) -> Tag {
+    key.tag(&[context.as_bytes(), signed], algorithm)
 }
 
 pub(crate) fn parse<'a>(bytes: &'a [u8], policy: &Policy) -> Result<Sealed<'a>, Fault> {

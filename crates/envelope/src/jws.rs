@@ -4,6 +4,7 @@
 //! comes twice is malformed even if nobody knows it (RFC 7515 section 4 leaves that open), and `crit` is refused, since no
 //! extension is understood here. A JWS carries no CRC.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -18,7 +19,7 @@ use crate::fault::Fault;
 use crate::header::{self, Algorithm, Encoding, Header, JWS_COUNTER_MAX};
 use crate::key::Key;
 use crate::message::{Message, SealError};
-use crate::sealed::{Body, Sealed};
+use crate::sealed::{Body, Carried, Sealed};
 use crate::tag::Tag;
 
 /// Seals `message`. A JWS is for messages from the device alone, its counter is at most [`JWS_COUNTER_MAX`], its tag whole,
@@ -50,9 +51,7 @@ fn header_of(message: &Message<'_>, device: &DeviceId) -> Result<String, SealErr
 
 /// The tag over the JWS Signing Input [RFC 7515 section 5.1].
 pub(crate) fn tag_of(signed: &[u8], key: &Key) -> Tag {
-    let mut mac = key.mac();
-    mac.update(signed);
-    mac.finish(Algorithm::HmacSha256)
+    key.tag(&[signed], Algorithm::HmacSha256)
 }
 
 pub(crate) fn parse(bytes: &[u8]) -> Result<Sealed<'_>, Fault> {
@@ -61,7 +60,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Sealed<'_>, Fault> {
     let payload = decode(parts.payload, "the payload is not strict base64url")?;
     let tag = decode(parts.tag, "the tag is not strict base64url")?;
     let tag = Tag::from_slice(&tag, Algorithm::HmacSha256).ok_or(Fault::malformed("the tag has not 32 bytes"))?;
-    Ok(Sealed::new(header, tag, Body::Jws { signed: parts.signed, subject, payload }))
+    Ok(Sealed::new(header, tag, Body::Jws { signed: parts.signed, carried: Box::new(Carried { subject, payload }) }))
 }
 
 /// Without padding and with no bit set that is not data [RFC 7515 section 2, RFC 4648 section 3.5].

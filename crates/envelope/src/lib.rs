@@ -46,7 +46,7 @@ mod message;
 mod sealed;
 
 #[cfg(feature = "std")]
-// pub mod inspect;
+pub mod inspect;
 #[cfg(feature = "cose")]
 pub use cose::{cose_bytes_max, seal_cose};
 pub use device_id::{BadDeviceId, DeviceId};

@@ -9,22 +9,27 @@ use crate::header::Algorithm;
 /// 32 bytes, or 8 where it is truncated. Its comparison takes the same time whatever the bytes are.
 #[derive(Clone, Copy, Debug)]
 pub struct Tag {
+    // Zero beyond the length of the tag.
     bytes: [u8; BYTES_MAX],
     algorithm: Algorithm,
 }
 
 impl Tag {
-    pub(crate) fn new(bytes: [u8; BYTES_MAX], algorithm: Algorithm) -> Self {
+    /// Of the whole HMAC, of which the algorithm may keep a part.
+    pub(crate) fn new(hmac: [u8; BYTES_MAX], algorithm: Algorithm) -> Self {
+        let bytes = match algorithm {
+            Algorithm::HmacSha256 => hmac,
+            Algorithm::HmacSha256Truncated => hmac.first_chunk().map_or(hmac, padded),
+        };
         Self { bytes, algorithm }
     }
 
     /// None if the length is not the algorithm's.
     pub(crate) fn from_slice(tag: &[u8], algorithm: Algorithm) -> Option<Self> {
-        let mut bytes = [0; BYTES_MAX];
-        if tag.len() != algorithm.tag_bytes() {
-            return None;
-        }
-        bytes.get_mut(..tag.len())?.copy_from_slice(tag);
+        let bytes = match algorithm {
+            Algorithm::HmacSha256 => tag.try_into().ok()?,
+            Algorithm::HmacSha256Truncated => padded(tag.try_into().ok()?),
+        };
         Some(Self { bytes, algorithm })
     }
 
@@ -41,11 +46,24 @@ impl Tag {
 
 impl PartialEq for Tag {
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes().ct_eq(other.as_bytes()).into()
+        let difference =
+            words(&self.bytes).zip(words(&other.bytes)).fold(0, |all, (ours, theirs)| all | (ours ^ theirs));
+        self.algorithm == other.algorithm && bool::from(difference.ct_eq(&0))
     }
 }
 
 impl Eq for Tag {}
+
+/// Eight bytes at a time, and one comparison at the end: `subtle` takes each element past an optimisation barrier.
+fn words(bytes: &[u8; BYTES_MAX]) -> impl Iterator<Item = u64> {
+    bytes.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word))
+}
+
+fn padded(tag: &[u8; 8]) -> [u8; BYTES_MAX] {
+    let mut bytes = [0; BYTES_MAX];
+    bytes[..8].copy_from_slice(tag);
+    bytes
+}
 
 const BYTES_MAX: usize = 32;
 

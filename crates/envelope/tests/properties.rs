@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sealgate_envelope::inspect::explain;
 use sealgate_envelope::{
     Algorithm, COUNTER_MAX, DeviceId, Direction, Encoding, Header, JWS_COUNTER_MAX, Key, Message, Policy, Sealed,
     TIME_MAX_MS, TruncatedTag, cose_bytes_max, frame_bytes, seal_cose, seal_frame, seal_jws,
@@ -51,6 +52,9 @@ fn no_input_panics_and_none_but_the_sealed_opens() {
         if random.below(2) == 0 {
             reach_deeper(&mut bytes, random);
         }
+        if random.below(16) == 0 {
+            inspect(&bytes);
+        }
         // A splice may leave the whole of the other.
         for made_of in [&sample, &other] {
             let Some((header, payload)) = open(&bytes, made_of) else { continue };
@@ -78,6 +82,12 @@ fn open(bytes: &[u8], sample: &Sample<'_>) -> Option<(Header, Vec<u8>)> {
     let sealed = Sealed::parse(bytes, &LENIENT).ok()?;
     let payload = sealed.open(&sample.who.key, &sample.who.device, sample.direction).ok()?;
     Some((*sealed.header(), payload.to_vec()))
+}
+
+/// Foreign bytes reach the operator's terminal escaped.
+fn inspect(bytes: &[u8]) {
+    let printed = explain(bytes, &LENIENT, None).to_string();
+    assert!(!printed.chars().any(|character| character.is_control() && character != '\n'), "{printed:?}");
 }
 
 /// Changes `bytes` in one of the ways in which transport, storage and foes change them.

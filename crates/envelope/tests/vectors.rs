@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sealgate_envelope::inspect::{Finding, explain};
 use sealgate_envelope::{
     Algorithm, DeviceId, Direction, Encoding, Key, MasterKey, Message, Policy, Reason, Sealed, TruncatedTag, seal_cose,
     seal_frame, seal_jws,
@@ -160,6 +161,43 @@ fn device_keys_are_derived_as_the_specification_says() {
         let derived = master.device_key(&device.parse().unwrap());
         // `assert_eq` would print the keys.
         assert!(hex::encode(derived.as_bytes()) == *expected, "the key of {name} is another");
+    }
+}
+
+#[test]
+fn inspection_finds_what_opening_finds() {
+    let fixture = Fixture::read();
+    for vector in &fixture.vectors {
+        let (bytes, device) = (vector.bytes(), vector.device());
+        let Some(key) = fixture.key(1, &device) else { panic!("there is no master 1") };
+        let explained = explain(&bytes, &vector.policy(), Some((&key, &device, vector.direction())));
+        let judged = Sealed::parse(&bytes, &vector.policy())
+            .and_then(|sealed| sealed.open(&key, &device, vector.direction()).map(drop));
+        match (&explained.finding, judged) {
+            (Finding::Genuine, Ok(())) => {}
+            (Finding::Refused { reason, .. }, Err(judged)) => assert_eq!(*reason, judged, "{}", vector.name),
+            (finding, judged) => panic!("{}: {finding:?}, {judged:?}", vector.name),
+        }
+    }
+}
+
+#[test]
+fn inspection_shows_the_fields_of_each_encoding() {
+    let fixture = Fixture::read();
+    let printed = |name: &str| {
+        let vector = fixture.vectors.iter().find(|vector| vector.name == name).unwrap();
+        explain(&vector.bytes(), &vector.policy(), None).to_string()
+    };
+    for (name, line) in [
+        ("COSE", "      6..7        1 alg         5"),
+        ("COSE", "     11..13       4 kid         h'01'"),
+        ("COSE", "     17..28       15 claims     {6: 1.79000000025e9}"),
+        ("JWS", r#"header          {"alg":"HS256","kid":"1","sub":"plant-7.pump:12""#),
+        ("JWS, four parts", "Refused as malformed, at the form: a JWS has three parts, divided by dots."),
+        ("COSE, crit", "Refused as malformed, at the form: there is a crit"),
+        ("plain JSON", "no known encoding, 20 bytes"),
+    ] {
+        assert!(printed(name).contains(line), "{name}: {line}\n{}", printed(name));
     }
 }
 

@@ -167,7 +167,7 @@ fn a_lost_message_ends_the_connection_and_is_not_acknowledged() {
 #[test]
 fn a_duplicate_counts_as_retry_after_a_reconnect_or_with_dup() {
     let mut bench = Bench::device(Version::V5);
-    let mut origin = |bench: &mut Bench, dup| {
+    let origin = |bench: &mut Bench, dup| {
         bench.packet(Packet::Publish(Publish { dup, ..publish_packet("devices/pump/telemetry", QoS::AtLeastOnce, 1) }));
         let Some(Output::Submit(telemetry)) = bench.outputs().pop() else { panic!("it goes to ingest") };
         bench.session.handle_settled(telemetry.ticket, Settled::Stored);

@@ -138,10 +138,15 @@ impl Gateway {
         self.metrics().law_difference() == 0.0
     }
 
+    /// Where its database is.
+    pub(crate) fn database(&self) -> std::path::PathBuf {
+        self.scratch.join("data").join("sealgate.db")
+    }
+
     /// The rows that a query of the database gives, read beside the gateway.
     pub(crate) fn sql(&self, query: &str) -> Vec<serde_json::Value> {
-        let database = self.scratch.join("data").join("sealgate.db");
-        let output = Command::new("sqlite3").args(["-readonly", "-json"]).arg(database).arg(query).output().unwrap();
+        let output =
+            Command::new("sqlite3").args(["-readonly", "-json"]).arg(self.database()).arg(query).output().unwrap();
         assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
         // No rows are no JSON at all.
         if output.stdout.is_empty() { Vec::new() } else { serde_json::from_slice(&output.stdout).unwrap() }

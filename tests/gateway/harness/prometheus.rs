@@ -9,7 +9,7 @@ use std::thread;
 
 use super::http::{encoded, get};
 use super::scratch::Scratch;
-use super::wait::PATIENCE;
+use super::wait::{PATIENCE, eventually};
 
 pub(crate) struct Prometheus {
     child: Child,
@@ -40,7 +40,10 @@ impl Prometheus {
             child.kill().unwrap();
             panic!("prometheus did not say where it listens");
         };
-        Prometheus { child, address, _scratch: scratch }
+        let prometheus = Prometheus { child, address, _scratch: scratch };
+        // It listens before it has opened its own data, and answers 503 until then.
+        eventually("Prometheus is ready", || (get(address, "/-/ready").status == 200).then_some(()));
+        prometheus
     }
 
     /// The samples that `query` gives at this moment, each with its labels and value; an error of the query is told.

@@ -1,0 +1,193 @@
+//! `sealgate client`: the programs that are no devices, and what they may publish and subscribe to.
+//!
+//! Beside a running gateway, as `sealgate device`.
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use sealgate_envelope::DeviceId;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::output::{Format, ListFormat};
+use super::settings::Settings;
+use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text, word};
+use crate::auth::scope::{self, Scope};
+use crate::auth::secret::{new_client_id, new_client_secret};
+use crate::config::Config;
+use crate::gateway::Cellar;
+use crate::store::{AddError, Found, NewService, Service, State, Store};
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  sealgate client add console --scope 'sub:readings/#'
+  sealgate client add rules --scope 'sub:readings/+' --scope 'pub:alarms/#' --format json
+  eval \"$(sealgate client add console --scope 'sub:readings/#' --format shell)\"   # sets SERVICE_CLIENT_ID …
+  sealgate client list
+  sealgate client disable console
+
+A filter is granted only if a scope covers every topic that it can match: sub:readings/+ does not grant readings/#.")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Add a service and print its credentials, this once.
+    Add {
+        /// The service's name, which is its MQTT user name: 1 to 64 of A-Z a-z 0-9 . _ : -
+        // A service's name stands where a device's id can, so it is of the same characters.
+        name: DeviceId,
+        /// What it may do, pub:FILTER or sub:FILTER; may be given again.
+        #[arg(long = "scope", value_name = "SCOPE", required = true)]
+        scopes: Vec<Scope>,
+        /// How the credentials are printed.
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// List all services.
+    List {
+        /// How the list is printed.
+        #[arg(long, value_enum, default_value = "text")]
+        format: ListFormat,
+    },
+    /// Refuse a service: its logins and its tokens.
+    Disable {
+        /// The service's name.
+        name: String,
+    },
+    /// Take a disabled service back.
+    Enable {
+        /// The service's name.
+        name: String,
+    },
+}
+
+impl Arguments {
+    pub(super) fn run(self, settings: &Settings) -> Done {
+        let config = settings.load()?;
+        block_on(async {
+            let Cellar { store, .. } = match &self.verb {
+                Verb::Add { .. } => Cellar::open(&config).await?,
+                Verb::List { .. } | Verb::Disable { .. } | Verb::Enable { .. } => open_existing(&config).await?,
+            };
+            let done = match self.verb {
+                Verb::Add { name, scopes, format } => add(&config, &store, &name, &scopes, format).await,
+                Verb::List { format } => list(&store, format).await,
+                Verb::Disable { name } => set_state(&store, &name, State::Disabled).await,
+                Verb::Enable { name } => set_state(&store, &name, State::Enabled).await,
+            };
+            store.close().await;
+            done
+        })
+    }
+}
+
+async fn add(config: &Config, store: &Store, name: &DeviceId, scopes: &[Scope], format: Format) -> Done {
+    let scopes: Vec<String> = scopes.iter().map(Scope::to_string).collect();
+    scope::join(&scopes).map_err(|error| Failure::Unusable(error.into()))?;
+    let (client_secret, secret_sha256) = new_client_secret()?;
+    let service = NewService {
+        name: name.to_string(),
+        client_id: new_client_id()?,
+        secret_sha256,
+        scopes,
+        created_at_ms: now_ms(),
+    };
+    store.add_service(&service).await.map_err(|error| not_added(name, error))?;
+    let credentials = Credentials {
+        name: &service.name,
+        client_id: &service.client_id,
+        client_secret: client_secret.expose(),
+        scopes: &service.scopes,
+    };
+    let printed = output::line(&credentials.in_format(format, config));
+    printed.map_err(|error| anyhow!("service {name} is added, but its credentials could not be printed: {error}"))?;
+    Ok(Exit::Done)
+}
+
+fn not_added(name: &DeviceId, error: AddError) -> Failure {
+    Failure::Failed(match error {
+        AddError::Exists => anyhow!("there is a service {name} already; nothing was changed"),
+        AddError::Store(error) => error.into(),
+    })
+}
+
+/// What a service needs, shown once.
+#[derive(Serialize)]
+struct Credentials<'a> {
+    name: &'a str,
+    client_id: &'a str,
+    client_secret: &'a str,
+    scopes: &'a [String],
+}
+
+impl Credentials<'_> {
+    fn in_format(&self, format: Format, config: &Config) -> Zeroizing<String> {
+        match format {
+            Format::Text => self.text(config),
+            Format::Json => Zeroizing::new(serde_json::to_string(self).expect("strings are JSON")),
+            Format::Shell => output::exports(&[
+                ("SERVICE_NAME", self.name),
+                ("SERVICE_CLIENT_ID", self.client_id),
+                ("SERVICE_CLIENT_SECRET", self.client_secret),
+            ]),
+        }
+    }
+
+    fn text(&self, config: &Config) -> Zeroizing<String> {
+        let Credentials { name, client_id, client_secret, scopes } = self;
+        let scopes = scopes.join(" ");
+        let token_endpoint = config.auth.issuer.endpoint("/oauth/token");
+        let mqtt = config.edge.listen;
+        Zeroizing::new(format!(
+            "Service {name} is added. Its credentials are shown this once:
+
+  name           {name}
+  client id      {client_id}
+  client secret  {client_secret}
+  scopes         {scopes}
+
+Next: it fetches a token,
+  curl -u {client_id}:{client_secret} -d grant_type=client_credentials {token_endpoint}
+and connects to {mqtt} with its name as user name and the token as password."
+        ))
+    }
+}
+
+/// Rows of one question to the database.
+const PAGE: u32 = 1000;
+
+async fn list(store: &Store, format: ListFormat) -> Done {
+    if format == ListFormat::Text {
+        output::line(&format!("{:<64}  {:<8}  {:<20}  SCOPES", "SERVICE", "STATE", "ADDED"))?;
+    }
+    let mut page = store.services(None, PAGE).await?;
+    while let Some(last) = page.last() {
+        let lines: Vec<String> = page.iter().map(|service| described(service, format)).collect();
+        output::line(&lines.join("\n"))?;
+        page = store.services(Some(&last.name), PAGE).await?;
+    }
+    Ok(Exit::Done)
+}
+
+fn described(service: &Service, format: ListFormat) -> String {
+    let Service { name, client_id, scopes, state, created_at_ms } = service;
+    let (state, added) = (word(*state), time_text(*created_at_ms));
+    match format {
+        ListFormat::Text => format!("{name:<64}  {state:<8}  {added:<20}  {}", scopes.join(" ")),
+        ListFormat::Json => serde_json::json!({
+            "name": name, "client_id": client_id, "scopes": scopes, "state": state, "created_at": added,
+        })
+        .to_string(),
+    }
+}
+
+async fn set_state(store: &Store, name: &str, state: State) -> Done {
+    match store.set_service_state(name, state).await? {
+        Found::Yes => output::line(&format!("service {name} is {}", word(state)))?,
+        Found::No => return Err(anyhow!("there is no service {name}").into()),
+    }
+    Ok(Exit::Done)
+}

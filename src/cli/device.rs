@@ -1,0 +1,194 @@
+//! `sealgate device`: who may send readings.
+//!
+//! Beside a running gateway: both open the same database, and the gateway notices what has changed.
+
+use anyhow::anyhow;
+use clap::{Args, Subcommand};
+use sealgate_envelope::DeviceId;
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::output::{Format, ListFormat};
+use super::settings::Settings;
+use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text, word};
+use crate::auth::secret::{new_client_id, new_client_secret};
+use crate::config::Config;
+use crate::gateway::Cellar;
+use crate::store::{AddError, Device, Found, NewDevice, State, Store};
+
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  sealgate device add sensor-1
+  sealgate device add sensor-1 --format json
+  eval \"$(sealgate device add sensor-1 --format shell)\"   # sets DEVICE_ID, DEVICE_SEAL_KEY …
+  sealgate device list
+  sealgate device disable sensor-1
+
+A running gateway knows of it at once.")]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Add a device and print its credentials, this once.
+    Add {
+        /// The device's name: 1 to 64 of A-Z a-z 0-9 . _ : -
+        id: DeviceId,
+        /// How the credentials are printed.
+        #[arg(long, value_enum, default_value = "text")]
+        format: Format,
+    },
+    /// List all devices.
+    List {
+        /// How the list is printed.
+        #[arg(long, value_enum, default_value = "text")]
+        format: ListFormat,
+    },
+    /// Refuse a device: its logins, its tokens and what it sends.
+    Disable {
+        /// The device's name.
+        id: DeviceId,
+    },
+    /// Take a disabled device back.
+    Enable {
+        /// The device's name.
+        id: DeviceId,
+    },
+}
+
+impl Arguments {
+    pub(super) fn run(self, settings: &Settings) -> Done {
+        let config = settings.load()?;
+        block_on(async {
+            let cellar = match &self.verb {
+                Verb::Add { .. } => Cellar::open(&config).await?,
+                Verb::List { .. } | Verb::Disable { .. } | Verb::Enable { .. } => open_existing(&config).await?,
+            };
+            let done = match self.verb {
+                Verb::Add { id, format } => add(&config, &cellar, &id, format).await,
+                Verb::List { format } => list(&cellar.store, format).await,
+                Verb::Disable { id } => set_state(&cellar.store, &id, State::Disabled).await,
+                Verb::Enable { id } => set_state(&cellar.store, &id, State::Enabled).await,
+            };
+            cellar.store.close().await;
+            done
+        })
+    }
+}
+
+async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, format: Format) -> Done {
+    let key_version = cellar.masters.newest();
+    let key = cellar.masters.device_key(key_version, id);
+    let key = key.ok_or_else(|| anyhow!("there is no master key of version {key_version}"))?;
+    let (client_secret, secret_sha256) = new_client_secret()?;
+    let device = NewDevice {
+        device_id: id.as_str().into(),
+        client_id: new_client_id()?,
+        secret_sha256,
+        key_version_min: key_version,
+        created_at_ms: now_ms(),
+    };
+    cellar.store.add_device(&device).await.map_err(|error| not_added(id, error))?;
+    let credentials = Credentials {
+        device_id: id.as_str(),
+        client_id: &device.client_id,
+        client_secret: client_secret.expose(),
+        seal_key: &Zeroizing::new(hex::encode(key.as_bytes())),
+        key_version,
+    };
+    let printed = output::line(&credentials.in_format(format, config));
+    printed.map_err(|error| anyhow!("device {id} is added, but its credentials could not be printed: {error}"))?;
+    Ok(Exit::Done)
+}
+
+fn not_added(id: &DeviceId, error: AddError) -> Failure {
+    Failure::Failed(match error {
+        AddError::Exists => anyhow!("there is a device {id} already; nothing was changed"),
+        AddError::Store(error) => error.into(),
+    })
+}
+
+/// What a device needs, shown once.
+#[derive(Serialize)]
+struct Credentials<'a> {
+    device_id: &'a str,
+    client_id: &'a str,
+    client_secret: &'a str,
+    seal_key: &'a str,
+    key_version: u8,
+}
+
+impl Credentials<'_> {
+    fn in_format(&self, format: Format, config: &Config) -> Zeroizing<String> {
+        match format {
+            Format::Text => self.text(config),
+            Format::Json => Zeroizing::new(serde_json::to_string(self).expect("strings and a number are JSON")),
+            Format::Shell => output::exports(&[
+                ("DEVICE_ID", self.device_id),
+                ("DEVICE_CLIENT_ID", self.client_id),
+                ("DEVICE_CLIENT_SECRET", self.client_secret),
+                ("DEVICE_SEAL_KEY", self.seal_key),
+                ("DEVICE_KEY_VERSION", &self.key_version.to_string()),
+            ]),
+        }
+    }
+
+    fn text(&self, config: &Config) -> Zeroizing<String> {
+        let Credentials { device_id, client_id, client_secret, seal_key, key_version } = self;
+        let token_endpoint = config.auth.issuer.endpoint("/oauth/token");
+        let mqtt = config.edge.listen;
+        Zeroizing::new(format!(
+            "Device {device_id} is added. Its credentials are shown this once:
+
+  device id      {device_id}
+  client id      {client_id}
+  client secret  {client_secret}
+  seal key       {seal_key}
+  key version    {key_version}
+
+Next: the device fetches a token,
+  curl -u {client_id}:{client_secret} -d grant_type=client_credentials {token_endpoint}
+and publishes sealed readings to devices/{device_id}/telemetry at {mqtt}, with the device id as user name and as client id,
+and the token as password."
+        ))
+    }
+}
+
+/// Rows of one question to the database.
+const PAGE: u32 = 1000;
+
+async fn list(store: &Store, format: ListFormat) -> Done {
+    if format == ListFormat::Text {
+        output::line(&format!("{:<64}  {:<8}  {:<20}  LOWEST KEY", "DEVICE", "STATE", "ADDED"))?;
+    }
+    let mut page = store.devices(None, PAGE).await?;
+    while let Some(last) = page.last() {
+        let lines: Vec<String> = page.iter().map(|device| described(device, format)).collect();
+        output::line(&lines.join("\n"))?;
+        page = store.devices(Some(&last.device_id), PAGE).await?;
+    }
+    Ok(Exit::Done)
+}
+
+fn described(device: &Device, format: ListFormat) -> String {
+    let Device { device_id, state, key_version_min, created_at_ms, .. } = device;
+    let (state, added) = (word(*state), time_text(*created_at_ms));
+    match format {
+        ListFormat::Text => format!("{device_id:<64}  {state:<8}  {added:<20}  {key_version_min}"),
+        ListFormat::Json => serde_json::json!({
+            "device_id": device_id.as_ref(), "state": state, "key_version_min": key_version_min, "created_at": added,
+        })
+        .to_string(),
+    }
+}
+
+async fn set_state(store: &Store, id: &DeviceId, state: State) -> Done {
+    match store.set_device_state(id.as_str(), state).await? {
+        Found::Yes => output::line(&format!("device {id} is {}", word(state)))?,
+        Found::No => return Err(anyhow!("there is no device {id}").into()),
+    }
+    Ok(Exit::Done)
+}
