@@ -40,6 +40,11 @@ fn as_rumqttc_has_it(packet: &mut Packet, version: Version) -> bool {
             }
             true
         }
+        // It counts each subscription identifier one byte too long, and so ends before the last property if there are two.
+        Packet::Publish(publish) => {
+            publish.subscription_ids.truncate(1);
+            true
+        }
         // It counts one byte too few for a DISCONNECT without properties, and reads none that has a code alone.
         Packet::Disconnect(disconnect) => version == Version::V311 || disconnect.reason_string.is_some(),
         // It does not know AUTH as a packet that is read.
