@@ -6,6 +6,7 @@ mod harness;
 
 mod auth;
 mod broker;
+mod cli;
 mod edge;
 mod envelopes;
 mod ingest;
