@@ -8,6 +8,7 @@ mod auth;
 mod broker;
 mod edge;
 mod ingest;
+mod metrics;
 mod public;
 mod shutdown;
 mod tidy;
