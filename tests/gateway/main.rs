@@ -6,6 +6,7 @@ mod harness;
 
 mod auth;
 mod broker;
+mod dashboards;
 mod edge;
 mod ingest;
 mod metrics;
