@@ -80,8 +80,9 @@ fn the_law_of_the_counts_holds_at_every_scrape_under_load() {
             scrapes
         });
         let workers: Vec<_> = devices.iter().map(|device| scope.spawn(|| work(&gateway, device))).collect();
-        workers.into_iter().for_each(|worker| worker.join().unwrap());
+        let worked: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
         working.store(false, Ordering::Relaxed);
+        worked.into_iter().for_each(|worked| worked.unwrap());
         assert!(scraper.join().unwrap() > 1);
     });
 
