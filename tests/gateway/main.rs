@@ -6,9 +6,11 @@ mod harness;
 
 mod auth;
 mod broker;
+mod dashboards;
 mod edge;
 mod envelopes;
 mod ingest;
+mod metrics;
 mod public;
 mod readme;
 mod shutdown;
