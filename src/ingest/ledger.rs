@@ -45,9 +45,10 @@ impl Ledger {
     pub fn settle_all(&self, batch: impl IntoIterator<Item = (Receipt, Settled)>) {
         // Collected before the lock is taken: an iterator that drops a receipt would wait for that lock for ever.
         let batch: Vec<(Receipt, Settled)> = batch.into_iter().collect();
+        let own = batch.iter().all(|(receipt, _)| receipt.belongs_to(self));
+        debug_assert!(own, "a receipt settles in the ledger that it came from");
         let mut counts = self.locked();
-        for (receipt, settled) in &batch {
-            debug_assert!(receipt.belongs_to(self), "a receipt settles in the ledger that it came from");
+        for (_, settled) in &batch {
             counts.conclude(settled.into());
             counts.end();
         }
@@ -200,8 +201,9 @@ mod tests {
                     })
                 })
                 .collect();
-            workers.into_iter().for_each(|worker| worker.join().unwrap());
+            let worked: Vec<_> = workers.into_iter().map(|worker| worker.join()).collect();
             working.store(false, Ordering::Relaxed);
+            worked.into_iter().for_each(|worked| worked.unwrap());
             scraper.join().unwrap()
         });
         assert!(scrapes > 0);

@@ -34,7 +34,7 @@ fn run(lines: &str) -> Output {
     let scratch = Scratch::new("readme");
     let [mqtt, public, admin] = free_ports();
     let ports = [("1883", mqtt), ("8080", public), ("8081", admin)];
-    let lines = ports.iter().fold(lines.to_owned(), |lines, (stated, free)| lines.replace(stated, &free.to_string()));
+    let lines = ports.iter().fold(lines.to_owned(), |lines, (usual, free)| lines.replace(usual, &free.to_string()));
     // What is still running is no one else's to end, however the lines end.
     let script = format!("set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n{lines}\n");
     fs::write(scratch.join("readme.sh"), script).unwrap();
