@@ -147,7 +147,7 @@ impl Gateway {
             guard,
             edge: edge::Listener::new(mqtt.0, house),
             public: (public.0, public::router(auth.clone(), &config.public, &registry)),
-            admin: (admin.0, admin::router(registry)),
+            admin: (admin.0, admin::router(&config.admin, registry)),
             auth,
             broker,
             writer,

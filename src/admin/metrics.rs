@@ -2,6 +2,12 @@
 
 use crate::metrics::Registry;
 
+/// Registers `sealgate_admin_plaintext`: 1 if this door stands open without TLS, as the operator accepted.
+pub(super) fn plaintext(registry: &Registry, exposed: bool) {
+    let help = "1 if the admin HTTP listener stands open without TLS, as the operator accepted.";
+    registry.gauge("sealgate_admin_plaintext", help).set(i64::from(exposed));
+}
+
 /// Registers `sealgate_build_info`: always 1, and what is running in its labels.
 pub fn build_info(registry: &Registry) {
     let labels = [

@@ -23,8 +23,12 @@ use crate::metrics::Registry;
 /// Prometheus' text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The pages of this door; anything else is 404.
-pub fn router(registry: Registry) -> Router {
+/// The pages of this door; anything else is 404. Says so, in the log and as a gauge, if it stands open without TLS.
+pub fn router(config: &Config, registry: Registry) -> Router {
+    if config.is_exposed() {
+        tracing::warn!(address = %config.listen, "The admin HTTP listener has no TLS and no login: others can read the metrics.");
+    }
+    metrics::plaintext(&registry, config.is_exposed());
     Router::new().route("/metrics", get(exposition)).route("/live", get(live)).with_state(registry)
 }
 

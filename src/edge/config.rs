@@ -56,4 +56,9 @@ impl Config {
         ];
         found.into_iter().flatten().collect()
     }
+
+    /// Whether others than this machine can listen in.
+    pub(super) fn is_exposed(&self) -> bool {
+        exposed(self.listen, None).is_some()
+    }
 }

@@ -38,8 +38,13 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Takes over a bound socket.
+    /// Takes over a bound socket. Says so, in the log and as a gauge, if it stands open without TLS.
     pub fn new(socket: TcpListener, house: House) -> Self {
+        let exposed = house.config.is_exposed();
+        if exposed {
+            warn!(address = %house.config.listen, "The MQTT listener has no TLS: tokens and readings pass in the clear.");
+        }
+        house.metrics.plaintext.set(i64::from(exposed));
         let slots = Arc::new(Semaphore::new(house.config.connections_max.min(Semaphore::MAX_PERMITS)));
         Listener { socket, house: Arc::new(house), slots }
     }

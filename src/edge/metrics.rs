@@ -113,6 +113,7 @@ pub struct Metrics {
     pub(super) accepted: IntCounter,
     pub(super) turned_away: IntCounter,
     pub(super) refused: CountBy<Refused>,
+    pub(super) plaintext: IntGauge,
     ended: CountBy<Ending>,
 }
 
@@ -125,6 +126,10 @@ impl Metrics {
             turned_away: registry
                 .counter("sealgate_edge_turned_away_total", "Connections closed at once: as many are open as may be."),
             refused: registry.counter_by("sealgate_edge_refused_total", "Clients that did not come in."),
+            plaintext: registry.gauge(
+                "sealgate_edge_plaintext",
+                "1 if the MQTT listener stands open without TLS, as the operator accepted.",
+            ),
             ended: registry.counter_by("sealgate_edge_ended_total", "Ended connections of clients that had come in."),
         }
     }

@@ -6,6 +6,7 @@ mod harness;
 
 mod auth;
 mod broker;
+mod cli;
 mod dashboards;
 mod edge;
 mod envelopes;
