@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::auth::{self, Auth};
-use crate::broker::{self, Hub};
+use crate::broker::{self, Broker, Hub};
 use crate::config::Config;
-use crate::ingest::{Budget, Ingest, Verified, Writer};
+use crate::ingest::{Budget, Verified, Writer};
 use crate::metrics::Registry;
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
 use crate::shutdown::Shutdown;
@@ -55,9 +55,7 @@ pub struct Gateway {
     store: Store,
     guard: Arc<Guard>,
     auth: Auth,
-    hub: Hub,
-    ingest: Ingest,
-    budget: Budget,
+    broker: Broker,
     writer: Writer,
     verified: mpsc::Receiver<Vec<Verified>>,
     edge: edge::Listener,
@@ -135,16 +133,13 @@ impl Gateway {
         let budget = Budget::new(config.ingest.in_flight_bytes_max);
         let (ingest, writer, verified) =
             Writer::open(&config.ingest, guard.clone(), store.clone(), &registry, hub.readings_wanted());
+        let retry_window = config.ingest.retry_window;
+        let broker = Broker::new(config.broker, hub, broker_metrics, ingest, budget, retry_window);
         let house = edge::House {
-            retry_window: config.ingest.retry_window,
             auth: auth.clone(),
-            hub: hub.clone(),
-            broker_metrics,
-            ingest: ingest.clone(),
-            budget: budget.clone(),
+            broker: broker.clone(),
             metrics: edge::Metrics::new(&registry),
             config: config.edge,
-            broker: config.broker,
         };
         Ok(Gateway {
             addresses,
@@ -154,9 +149,7 @@ impl Gateway {
             public: (public.0, public::router(auth.clone(), &config.public, &registry)),
             admin: (admin.0, admin::router(&config.admin, registry)),
             auth,
-            hub,
-            ingest,
-            budget,
+            broker,
             writer,
             verified,
         })
@@ -177,8 +170,8 @@ impl Gateway {
         let public = tokio::spawn(public::serve(self.public.0, self.public.1, background_ends.clone()));
         let admin = tokio::spawn(admin::serve(self.admin.0, self.admin.1, background_ends.clone()));
         let watcher = tokio::spawn(watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone()));
-        let publisher = tokio::spawn(broker::publish_readings(self.hub.clone(), self.verified));
-        let wills = broker::publish_wills(self.hub, self.ingest, self.budget.share(), doors_close.clone());
+        let publisher = tokio::spawn(broker::publish_readings(self.broker.hub.clone(), self.verified));
+        let wills = broker::publish_wills(self.broker, doors_close.clone());
         let wills = tokio::spawn(wills);
         let writer = tokio::spawn(self.writer.run(give_up.clone()));
         let edge = tokio::spawn(self.edge.run(doors_close.clone()));

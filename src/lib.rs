@@ -1,4 +1,24 @@
-//! Sealgate: an ingestion gateway for IoT fleets.
+//! Sealgate: an ingestion gateway for fleets of IoT devices.
+//!
+//! Devices publish sealed readings over MQTT; what is verified is committed to a SQL database and acknowledged, what is refused is
+//! counted, explained and kept. This page is the map of the house, in the order in which a reading goes through it. Imports
+//! follow the data, downwards in this list; what must come back comes back as a value.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`edge`] | the door for clients: a socket becomes packets; CONNECT becomes a login; one task a connection |
+//! | [`public`] | the public HTTP door: where tokens are fetched |
+//! | [`admin`] | the operators' HTTP door: metrics |
+//! | [`broker`] | sessions, subscriptions, who gets what; pure but for its drivers |
+//! | [`ingest`] | envelopes in, receipts out: opened, decoded, committed by one writer, counted under one law |
+//! | [`seal`] | the guard of payloads: which key, is it whole, genuine, in time |
+//! | [`auth`] | the guard of identities: issues tokens, judges logins, knows which topics a login may use |
+//! | [`store`] | the cellar: devices, envelopes, readings, quarantine; all the SQL there is |
+//! | [`mqtt`] | the language: bytes and packets of 3.1.1 and 5.0, topics and filters |
+//!
+//! Around them: [`gateway`] builds the house and takes it down, [`cli`] is the command line, [`config`] the settings
+//! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted.
+//! The envelope itself is a crate of its own, `sealgate-envelope`, which firmware uses too.
 
 pub mod admin;
 pub mod auth;

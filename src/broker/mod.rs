@@ -11,6 +11,7 @@ mod answers;
 pub mod config;
 mod hub;
 mod inbound;
+mod intake;
 mod mailbox;
 mod message;
 mod metrics;
@@ -20,11 +21,58 @@ mod session;
 mod tree;
 mod will;
 
+use std::time::{Duration, Instant};
+
 pub use config::Config;
 pub use hub::{Attachment, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
+pub use intake::Intake;
 pub use mailbox::Mailbox;
 pub use message::Message;
 pub use metrics::Metrics;
 pub use readings::publish_readings;
 pub use session::{Ended, Output, ProblemInformation, Session, SessionState, Telemetry, Terms, telemetry_of};
 pub use will::{Will, publish_wills};
+
+use crate::ingest::{Budget, Ingest};
+
+/// What a door needs of the rooms behind it: sessions, and the way to `ingest`. Clones are one.
+#[derive(Clone)]
+pub struct Broker {
+    /// Where sessions meet.
+    pub hub: Hub,
+    /// The bounds.
+    pub config: Config,
+    metrics: Metrics,
+    ingest: Ingest,
+    budget: Budget,
+    retry_window: Duration,
+}
+
+impl Broker {
+    /// Puts the rooms together. Within `retry_window` of a reconnect a duplicate counts as a retry.
+    pub fn new(
+        config: Config,
+        hub: Hub,
+        metrics: Metrics,
+        ingest: Ingest,
+        budget: Budget,
+        retry_window: Duration,
+    ) -> Self {
+        Broker { hub, config, metrics, ingest, budget, retry_window }
+    }
+
+    /// A session that begins, or goes on, now.
+    pub fn session(&self, terms: Terms, state: SessionState, now: Instant) -> Session {
+        Session::new(terms, state, self.metrics.clone(), now)
+    }
+
+    /// A connection's way to `ingest`.
+    pub fn intake(&self) -> Intake {
+        Intake::new(self.ingest.clone(), &self.budget)
+    }
+
+    /// Until when a duplicate of a client that has come in now counts as a retry.
+    pub fn retries_until(&self, now: Instant) -> Instant {
+        now + self.retry_window
+    }
+}

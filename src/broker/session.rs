@@ -4,22 +4,26 @@
 //! acknowledged, QoS 2 identifiers; it outlives the connection if the client asked for that. The rest belongs to the
 //! connection: the answers owed, the clocks, the will. CONNECT is `edge`'s; a session begins after it.
 
+mod output;
+mod publish;
+mod terms;
+
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::num::NonZeroU16;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+pub use output::{Ended, Output, Telemetry};
+pub use publish::telemetry_of;
+pub use terms::{ProblemInformation, Terms};
 
 use super::inbound::{Answer, Inbound, Owed};
 use super::mailbox::Queued;
 use super::metrics::{Denied, Drop as DropCause};
 use super::outbound::Outbound;
 use super::will::Will;
-use super::{Echo, Message, Metrics, answers};
-use crate::auth::{Grant, Principal};
-use crate::ingest::{Origin, Settled};
-use crate::mqtt::topic::{Filter, Topic};
+use super::{Echo, Metrics, answers};
+use crate::ingest::Settled;
+use crate::mqtt::topic::Filter;
 use crate::mqtt::{
     Ack, Disconnect, Packet, Publish, QoS, ReasonCode, SubAck, Subscribe, Subscription, UnsubAck, Unsubscribe, Version,
 };
@@ -38,90 +42,6 @@ impl SessionState {
     pub fn subscriptions(&self) -> impl Iterator<Item = &Filter> {
         self.subscriptions.keys()
     }
-}
-
-/// What a session works within: its client's wishes and the gateway's bounds.
-pub struct Terms {
-    /// The protocol.
-    pub version: Version,
-    /// Who, which topics, until when.
-    pub grant: Arc<Grant>,
-    /// Messages that the client may have under way to us.
-    pub receive_maximum: u16,
-    /// Messages that we may have under way to the client.
-    pub client_receive_maximum: u16,
-    /// The largest packet that the client takes [MQTT-3.1.2-24].
-    pub client_packet_bytes_max: u32,
-    /// Whether answers may bear reason strings and user properties [MQTT-3.1.2-29].
-    pub problem_information: ProblemInformation,
-    /// After how long a silence the connection ends; none: never.
-    pub silence_max: Option<Duration>,
-    /// When the grant ends.
-    pub grant_ends: Instant,
-    /// Until then a duplicate counts as a retry.
-    pub retries_until: Instant,
-    /// How many filters the session may hold.
-    pub subscriptions_max: usize,
-    /// What is published if the connection ends without a goodbye.
-    pub will: Option<Will>,
-    /// How long the session outlives the connection.
-    pub expiry: Duration,
-}
-
-/// Whether the client wants to be told more than codes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ProblemInformation {
-    /// It does.
-    Wanted,
-    /// It does not.
-    Unwanted,
-}
-
-/// What the driver has to do, in this order.
-pub enum Output {
-    /// Send a packet.
-    Send(Packet),
-    /// Give an envelope to `ingest`; its receipt settles under the ticket.
-    Submit(Telemetry),
-    /// Give a message to the subscribers.
-    Publish(Arc<Message>),
-    /// Enter a subscription into the tree.
-    Subscribe(Filter, QoS, Echo),
-    /// Take a subscription out of the tree.
-    Unsubscribe(Filter),
-}
-
-/// A PUBLISH to the device's telemetry topic.
-pub struct Telemetry {
-    /// Where its answer goes.
-    pub ticket: u64,
-    /// Whose it is.
-    pub device_id: Arc<str>,
-    /// The envelope.
-    pub payload: Bytes,
-    /// How it counts, should it be a duplicate.
-    pub origin: Origin,
-}
-
-/// Why a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
-    /// The client said goodbye.
-    ByClient,
-    /// The client broke the protocol.
-    PeerMisbehaved(ReasonCode),
-    /// Nothing came for one and a half keep-alives [MQTT-3.1.2-22].
-    Silent,
-    /// The access token ended.
-    TokenExpired,
-    /// Another connection took the session over.
-    TakenOver,
-    /// A message had to be given up, and must be sent again [MQTT-4.4.0-1].
-    MessageLost,
-    /// The gateway shuts down.
-    ShuttingDown,
-    /// The socket is gone.
-    Gone,
 }
 
 /// One client's session while it is connected.
@@ -288,61 +208,6 @@ impl Session {
         (self.state, self.terms.expiry, self.terms.will.filter(|_| !said_goodbye))
     }
 
-    fn handle_publish(&mut self, publish: Publish, now: Instant) {
-        let ack = Owed::new(publish.qos, publish.packet_id);
-        // CONNACK gave no topic aliases [MQTT-3.3.2-9].
-        let (Some(topic), None) = (&publish.topic, publish.topic_alias) else {
-            return self.end(Ended::PeerMisbehaved(ReasonCode::TopicAliasInvalid));
-        };
-        if publish.retain && self.terms.version == Version::V5 {
-            return self.end(Ended::PeerMisbehaved(ReasonCode::RetainNotSupported)); // [MQTT-3.2.2-14]
-        }
-        if let Owed::PubRec(id) = ack {
-            if self.state.received.contains(&id) {
-                return self.send_ack(ack, Answer::SUCCESS); // [MQTT-4.3.3-10]
-            }
-            if self.inbound.owes_pubrec(id) {
-                return; // Its PUBREC is on its way already.
-            }
-        }
-        if self.exceeds_receive_maximum(ack) {
-            return self.end(Ended::PeerMisbehaved(ReasonCode::ReceiveMaximumExceeded)); // [MQTT-3.3.4-9]
-        }
-        let ticket = self.inbound.owe(ack);
-        if !self.terms.grant.may_publish(topic) {
-            self.metrics.denied.inc(Denied::Publish);
-            self.inbound
-                .answer(ticket, Answer::refused(ReasonCode::NotAuthorized, "the token does not allow this topic"));
-            return self.send_answers();
-        }
-        match telemetry_of(&self.terms.grant, topic) {
-            Some(device_id) => {
-                let origin = self.origin(publish.dup, now);
-                self.outputs.push_back(Output::Submit(Telemetry {
-                    ticket,
-                    device_id,
-                    payload: publish.payload,
-                    origin,
-                }));
-            }
-            None => {
-                self.outputs.push_back(Output::Publish(Arc::new(Message::new(topic, &publish))));
-                self.inbound.answer(ticket, Answer::SUCCESS);
-                self.send_answers();
-            }
-        }
-    }
-
-    fn origin(&self, dup: bool, now: Instant) -> Origin {
-        if dup || now < self.terms.retries_until { Origin::Retry } else { Origin::Replay }
-    }
-
-    /// [MQTT-3.3.4-7] A server that gave a receive maximum may end a connection that exceeds it; at 3.1.1 reading stops instead.
-    fn exceeds_receive_maximum(&self, ack: Owed) -> bool {
-        let under_way = self.inbound.unacknowledged() + self.state.received.len();
-        ack != Owed::None && self.terms.version == Version::V5 && under_way >= usize::from(self.terms.receive_maximum)
-    }
-
     fn handle_puback(&mut self, id: NonZeroU16) {
         self.state.outbound.acknowledge(id);
     }
@@ -459,13 +324,6 @@ impl Session {
     fn silent_at(&self) -> Option<Instant> {
         self.terms.silence_max.map(|max| self.heard + max)
     }
-}
-
-/// The device whose telemetry a topic is, if this grant is that device's. Only a device publishes below its own topics, so a
-/// topic that the grant allows needs no second look at the name in it.
-pub fn telemetry_of(grant: &Grant, topic: &Topic) -> Option<Arc<str>> {
-    let Principal::Device(device_id) = grant.principal() else { return None };
-    (topic.levels().nth(2) == Some("telemetry")).then(|| device_id.clone())
 }
 
 fn publish(queued: &Queued) -> Publish {

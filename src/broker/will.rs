@@ -1,19 +1,16 @@
 //! A client's last message, published when its connection ends without a goodbye.
-//!
-//! One on the device's telemetry topic is an envelope like any other: it goes through `ingest`, and nobody hears the answer.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Hub, Message};
-use crate::ingest::{Delivery, Inbox, Ingest, Origin, Share};
+use super::{Broker, Message};
 
 /// How often kept sessions are looked through. MQTT counts delays and expiries in seconds.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What is to be published, and where it goes.
+/// What is to be published, and when.
 pub struct Will {
     /// The message.
     pub message: Message,
@@ -25,24 +22,12 @@ pub struct Will {
 
 /// The driver that ends sessions whose time is over, and publishes the wills whose delay is.
 #[expect(clippy::disallowed_methods, reason = "a driver")]
-pub async fn publish_wills(hub: Hub, ingest: Ingest, share: Share, stop: CancellationToken) {
+pub async fn publish_wills(broker: Broker, stop: CancellationToken) {
+    let mut intake = broker.intake();
     let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        for will in hub.sweep(Instant::now()) {
-            will.publish(&hub, &ingest, &share).await;
+        for will in broker.hub.sweep(Instant::now()) {
+            intake.publish_will(will, &broker.hub).await;
         }
-    }
-}
-
-impl Will {
-    /// Publishes it; waits only for its part of the bytes that may be in flight.
-    pub async fn publish(self, hub: &Hub, ingest: &Ingest, share: &Share) {
-        let Some(device_id) = self.telemetry_of else {
-            return hub.publish(&Arc::new(self.message), None);
-        };
-        let payload = self.message.payload;
-        let receipt = ingest.receive(&Arc::new(Inbox::default()), 0);
-        let permit = share.wait_for(payload.len()).await;
-        ingest.submit(Delivery::new(device_id, payload, Origin::Replay, permit), receipt);
     }
 }

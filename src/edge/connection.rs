@@ -12,8 +12,7 @@ use tracing::{debug, info};
 use super::handshake::{self, Accepted};
 use super::listener::House;
 use super::wire::{Moved, Reading, Wire};
-use crate::broker::{Attachment, Ended, Output, Remains, Session, Telemetry};
-use crate::ingest::{Delivery, Inbox, Permit, Receipt, Share};
+use crate::broker::{Attachment, Ended, Intake, Output, Remains, Session, Will};
 use crate::mqtt::Packet;
 
 /// How long what was sent may lie unread by the client.
@@ -35,10 +34,7 @@ struct Connection<S> {
     session: Session,
     attachment: Attachment,
     house: Arc<House>,
-    inbox: Arc<Inbox>,
-    share: Share,
-    /// A message that waits for its part of the bytes in flight; the socket is not read meanwhile.
-    parked: Option<(Telemetry, Receipt)>,
+    intake: Intake,
     peer: SocketAddr,
     reading: Reading,
     /// Since when the client has not taken what lies in `unsent`.
@@ -47,9 +43,8 @@ struct Connection<S> {
 
 enum Event {
     Moved(Moved),
-    Settled,
+    Intake,
     Mail,
-    Permitted(Permit),
     Timeout,
     SentAway,
     Stop,
@@ -61,10 +56,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             wire,
             session: accepted.session,
             attachment: accepted.attachment,
-            inbox: Arc::default(),
-            share: house.budget.share(),
+            intake: house.broker.intake(),
             house,
-            parked: None,
             peer,
             reading: Reading::On,
             stalled_since: None,
@@ -92,13 +85,16 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     async fn next_event(&mut self, stop: &CancellationToken, stopping: bool) -> Event {
         let timeout = self.next_timeout();
-        let parked = self.parked.as_ref().map(|(telemetry, _)| telemetry.payload.len());
         let wants_mail = self.session.wants_mail() && !self.wire.is_congested();
         tokio::select! {
             moved = self.wire.move_bytes(self.reading) => Event::Moved(moved),
-            () = self.inbox.notified() => Event::Settled,
+            settled = self.intake.settled() => {
+                for (ticket, settled) in settled {
+                    self.session.handle_settled(ticket, settled);
+                }
+                Event::Intake
+            }
             () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
-            permit = self.share.wait_for(parked.unwrap_or(0)), if parked.is_some() => Event::Permitted(permit),
             _ = &mut self.attachment.sent_away => Event::SentAway,
             () = stop.cancelled(), if !stopping => Event::Stop,
             () = sleep_until(timeout.into()) => Event::Timeout,
@@ -109,25 +105,15 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         match event {
             Event::Moved(Moved::Received | Moved::Sent) => self.stalled_since = None,
             Event::Moved(Moved::Gone) => self.session.end(Ended::Gone),
-            Event::Settled => {
-                for (ticket, settled) in self.inbox.take() {
-                    self.session.handle_settled(ticket, settled);
-                }
-            }
-            Event::Permitted(permit) => {
-                if let Some((telemetry, receipt)) = self.parked.take() {
-                    self.submit(telemetry, receipt, permit);
-                }
-            }
             Event::Timeout => self.handle_timeout(),
             Event::SentAway => self.session.end(Ended::TakenOver),
-            Event::Mail | Event::Stop => {}
+            Event::Intake | Event::Mail | Event::Stop => {}
         }
     }
 
     /// Decodes and handles what has come, until the session has enough for now.
     fn handle_received(&mut self) {
-        while self.parked.is_none() && self.session.wants_packets() {
+        while !self.intake.is_holding() && self.session.wants_packets() {
             match self.wire.poll_packet() {
                 Ok(Some(packet)) => {
                     self.session.handle_packet(packet, now());
@@ -167,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 Output::Publish(message) => self.attachment.publish(&message),
                 Output::Subscribe(filter, qos, echo) => self.attachment.subscribe(&filter, qos, echo),
                 Output::Unsubscribe(filter) => self.attachment.unsubscribe(&filter),
-                Output::Submit(telemetry) => self.receive(telemetry),
+                Output::Submit(telemetry) => self.intake.receive(telemetry),
             }
         }
     }
@@ -179,23 +165,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    /// Counts an envelope as received, and gives it to `ingest` if its bytes may be in flight now.
-    fn receive(&mut self, telemetry: Telemetry) {
-        let receipt = self.house.ingest.receive(&self.inbox, telemetry.ticket);
-        match self.share.try_take(telemetry.payload.len()) {
-            Some(permit) => self.submit(telemetry, receipt, permit),
-            None => self.parked = Some((telemetry, receipt)),
-        }
-    }
-
-    fn submit(&self, telemetry: Telemetry, receipt: Receipt, permit: Permit) {
-        let Telemetry { device_id, payload, origin, .. } = telemetry;
-        self.house.ingest.submit(Delivery::new(device_id, payload, origin, permit), receipt);
-    }
-
     /// While the socket is not read the client cannot be blamed for its silence: the keep-alive begins anew afterwards.
     fn choose_reading(&mut self, stopping: bool) {
-        let wanted = !stopping && self.parked.is_none() && self.session.wants_packets() && !self.wire.is_congested();
+        let wanted =
+            !stopping && !self.intake.is_holding() && self.session.wants_packets() && !self.wire.is_congested();
         if wanted && self.reading == Reading::Off {
             self.session.handle_resumed(now());
         }
@@ -223,15 +196,12 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             self.send(packet);
         }
         let will = let_go(self.session, self.attachment);
-        if let Some(will) = will {
-            will.publish(&self.house.hub, &self.house.ingest, &self.share).await;
-        }
-        self.wire.close().await;
+        tokio::join!(self.intake.finish(will, &self.house.broker.hub), self.wire.close());
     }
 }
 
 /// Gives the session back, with the will if that has to wait; else the will comes back, to be published now.
-fn let_go(session: Session, attachment: Attachment) -> Option<crate::broker::Will> {
+fn let_go(session: Session, attachment: Attachment) -> Option<Will> {
     let now = now();
     let (state, expiry, will) = session.into_remains();
     let until = (!expiry.is_zero()).then(|| now + expiry);

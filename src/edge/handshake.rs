@@ -112,13 +112,13 @@ async fn admit(connect: Connect, house: &Arc<House>) -> Result<(Accepted, ConnAc
     let grant = log_in(&connect, house, now_ms).await?;
     let key = session_key(&connect, &grant)?;
     let terms = terms(&connect, grant, house, now, now_ms)?;
-    let (attachment, earlier) = house.hub.attach(&key).await.map_err(|error| {
+    let (attachment, earlier) = house.broker.hub.attach(&key).await.map_err(|error| {
         warn!(client = %key, %error, "A client cannot come in.");
         TurnedAway { code: ReasonCode::QuotaExceeded, cause: Refused::TooManySessions }
     })?;
     let resumed = resume(&connect, &attachment, earlier);
     let connack = welcome(&connect, &key, &terms, &house.config, resumed.is_some());
-    let session = Session::new(terms, resumed.unwrap_or_default(), house.broker_metrics.clone(), now);
+    let session = house.broker.session(terms, resumed.unwrap_or_default(), now);
     Ok((Accepted { session, attachment }, connack))
 }
 
@@ -190,9 +190,9 @@ fn terms(connect: &Connect, grant: Arc<Grant>, house: &House, now: Instant, now_
         // [MQTT-3.1.2-22] One and a half times the keep-alive.
         silence_max: (keep_alive_secs > 0).then(|| Duration::from_millis(u64::from(keep_alive_secs) * 1500)),
         grant_ends: now + Duration::from_millis(valid_for_ms),
-        retries_until: now + house.retry_window,
-        subscriptions_max: house.broker.subscriptions_per_session_max,
-        expiry: session_expiry(connect, &house.broker),
+        retries_until: house.broker.retries_until(now),
+        subscriptions_max: house.broker.config.subscriptions_per_session_max,
+        expiry: session_expiry(connect, &house.broker.config),
         grant,
     })
 }

@@ -13,8 +13,7 @@ use tracing::warn;
 
 use super::{Config, Metrics, connection};
 use crate::auth::Auth;
-use crate::broker::{self, Hub};
-use crate::ingest::{Budget, Ingest};
+use crate::broker::Broker;
 
 /// After a failed accept (no file descriptors left, as a rule) the next try waits this long instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -23,20 +22,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct House {
     /// The door's own settings.
     pub config: Config,
-    /// The broker's bounds.
-    pub broker: broker::Config,
-    /// How long after a reconnect a duplicate counts as a retry.
-    pub retry_window: Duration,
     /// Judges tokens.
     pub auth: Auth,
-    /// Holds sessions.
-    pub hub: Hub,
-    /// What sessions count.
-    pub broker_metrics: broker::Metrics,
-    /// Takes envelopes.
-    pub ingest: Ingest,
-    /// The bytes that may be in flight.
-    pub budget: Budget,
+    /// Holds sessions, and takes what they bring.
+    pub broker: Broker,
     /// What the door counts.
     pub metrics: Metrics,
 }

@@ -19,8 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "shutdown"]),
     ("public", &["auth", "edge", "shutdown"]),
     ("admin", &["broker", "auth", "ingest", "store", "shutdown"]),
-    // `ingest`: the task of a connection carries its session's deliveries over, so that opening spreads over all cores.
-    ("edge", &["broker", "auth", "mqtt", "ingest", "shutdown"]),
+    ("edge", &["broker", "auth", "mqtt", "shutdown"]),
     ("broker", &["ingest", "auth", "mqtt", "store", "shutdown"]),
     ("ingest", &["seal", "store", "shutdown"]),
     ("seal", &["store", "envelope"]),

@@ -1,117 +1,14 @@
 //! A session alone: both ends and the clock are the test's.
 
+mod bench;
+
 use super::*;
-use crate::auth::scope;
-use crate::ingest::{EncodingLabel, Reason};
-use crate::metrics::Registry;
+use crate::auth::Grant;
+use crate::broker::Message;
+use crate::ingest::{Origin, Reason};
 use crate::mqtt::topic::Topic;
-
-const RECEIVE_MAXIMUM: u16 = 3;
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
-
-/// A session and what came out of it.
-struct Bench {
-    session: Session,
-    now: Instant,
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test's clock has to begin somewhere")]
-fn start() -> Instant {
-    Instant::now()
-}
-
-fn terms(version: Version, grant: Grant, now: Instant) -> Terms {
-    Terms {
-        version,
-        grant: Arc::new(grant),
-        receive_maximum: RECEIVE_MAXIMUM,
-        client_receive_maximum: 2,
-        client_packet_bytes_max: 1000,
-        problem_information: ProblemInformation::Wanted,
-        silence_max: Some(KEEP_ALIVE),
-        grant_ends: now + Duration::from_secs(3600),
-        retries_until: now + Duration::from_secs(60),
-        subscriptions_max: 2,
-        will: None,
-        expiry: Duration::from_secs(100),
-    }
-}
-
-impl Bench {
-    fn with(terms: impl FnOnce(Instant) -> Terms, state: SessionState) -> Self {
-        let now = start();
-        let metrics = Metrics::new(&Registry::default());
-        Bench { session: Session::new(terms(now), state, metrics, now), now }
-    }
-
-    fn device(version: Version) -> Self {
-        let grant = Grant::device("pump", i64::MAX).unwrap();
-        Self::with(|now| terms(version, grant, now), SessionState::default())
-    }
-
-    fn service(version: Version, scopes: &str) -> Self {
-        Self::resumed_service(version, scopes, SessionState::default())
-    }
-
-    fn resumed_service(version: Version, scopes: &str, state: SessionState) -> Self {
-        let grant = Grant::service("console", scope::parse_all(scopes).unwrap(), i64::MAX);
-        Self::with(|now| terms(version, grant, now), state)
-    }
-
-    fn outputs(&mut self) -> Vec<Output> {
-        std::iter::from_fn(|| self.session.poll_output()).collect()
-    }
-
-    fn sent(&mut self) -> Vec<Packet> {
-        let outputs = self.outputs().into_iter();
-        outputs.filter_map(|output| if let Output::Send(packet) = output { Some(packet) } else { None }).collect()
-    }
-
-    fn packet(&mut self, packet: Packet) -> &mut Self {
-        self.session.handle_packet(packet, self.now);
-        self
-    }
-
-    fn publish(&mut self, topic: &str, qos: QoS, packet_id: u16) -> &mut Self {
-        self.packet(Packet::Publish(publish_packet(topic, qos, packet_id)))
-    }
-}
-
-fn id(value: u16) -> NonZeroU16 {
-    NonZeroU16::new(value).unwrap()
-}
-
-fn publish_packet(topic: &str, qos: QoS, packet_id: u16) -> Publish {
-    let plain = Publish::new(Topic::new(topic).unwrap(), Bytes::from_static(b"payload"));
-    Publish { qos, packet_id: NonZeroU16::new(packet_id), ..plain }
-}
-
-fn subscribe_packet(filters: &[&str], qos: QoS) -> Packet {
-    let wanted = filters.iter().map(|filter| Subscription::new(Filter::new(*filter).unwrap(), qos));
-    Packet::Subscribe(Subscribe {
-        packet_id: id(9),
-        subscription_id: None,
-        subscriptions: wanted.collect(),
-        user_properties: Vec::new(),
-    })
-}
-
-fn queued(qos: QoS) -> Queued {
-    let message = Message::plain(Topic::new("a").unwrap(), Bytes::from_static(b"m"), qos);
-    Queued { message: Arc::new(message), qos }
-}
-
-fn tickets(outputs: &[Output]) -> Vec<u64> {
-    let submitted = outputs.iter().filter_map(|output| match output {
-        Output::Submit(telemetry) => Some(telemetry.ticket),
-        _ => None,
-    });
-    submitted.collect()
-}
-
-fn rejected(reason: Reason) -> Settled {
-    Settled::Rejected { reason, encoding: EncodingLabel::Frame, detail: None }
-}
+use bench::*;
+use bytes::Bytes;
 
 #[test]
 fn telemetry_is_acknowledged_when_its_receipt_has_settled_and_in_order() {

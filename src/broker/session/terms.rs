@@ -1,0 +1,45 @@
+//! What a session works within, as CONNECT, the grant and the settings have it together.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::auth::Grant;
+use crate::broker::will::Will;
+use crate::mqtt::Version;
+
+/// What a session works within: its client's wishes and the gateway's bounds.
+pub struct Terms {
+    /// The protocol.
+    pub version: Version,
+    /// Who, which topics, until when.
+    pub grant: Arc<Grant>,
+    /// Messages that the client may have under way to us.
+    pub receive_maximum: u16,
+    /// Messages that we may have under way to the client.
+    pub client_receive_maximum: u16,
+    /// The largest packet that the client takes [MQTT-3.1.2-24].
+    pub client_packet_bytes_max: u32,
+    /// Whether answers may bear reason strings and user properties [MQTT-3.1.2-29].
+    pub problem_information: ProblemInformation,
+    /// After how long a silence the connection ends; none: never.
+    pub silence_max: Option<Duration>,
+    /// When the grant ends.
+    pub grant_ends: Instant,
+    /// Until then a duplicate counts as a retry.
+    pub retries_until: Instant,
+    /// How many filters the session may hold.
+    pub subscriptions_max: usize,
+    /// What is published if the connection ends without a goodbye.
+    pub will: Option<Will>,
+    /// How long the session outlives the connection.
+    pub expiry: Duration,
+}
+
+/// Whether the client wants to be told more than codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemInformation {
+    /// It does.
+    Wanted,
+    /// It does not.
+    Unwanted,
+}
