@@ -48,10 +48,7 @@ const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
 /// The lines of a file, without its tests.
 const FILE_LINES_MAX: usize = 400;
 /// Files that may be longer: a table may be long, a decision may not.
-const LONG_FILES: &[&str] = &[
-    // One client's side of the standard, a short function a packet; its windows, answers and queue have files of their own.
-    "src/broker/session.rs",
-];
+const LONG_FILES: &[&str] = &[];
 
 #[test]
 fn imports_follow_the_table() {
