@@ -24,7 +24,7 @@ mod will;
 use std::time::{Duration, Instant};
 
 pub use config::Config;
-pub use hub::{Attachment, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
+pub use hub::{Attachment, Earlier, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
 pub use intake::Intake;
 pub use mailbox::Mailbox;
 pub use message::Message;
@@ -69,6 +69,11 @@ impl Broker {
     /// A connection's way to `ingest`.
     pub fn intake(&self) -> Intake {
         Intake::new(self.ingest.clone(), &self.budget)
+    }
+
+    /// Publishes a will apart from any connection.
+    pub async fn publish_will(self, will: Will) {
+        self.intake().publish_will(will, &self.hub).await;
     }
 
     /// Until when a duplicate of a client that has come in now counts as a retry.
