@@ -59,8 +59,8 @@ pub struct Gateway {
     writer: Writer,
     verified: mpsc::Receiver<Vec<Verified>>,
     edge: edge::Listener,
-    public: (TcpListener, axum::Router),
-    admin: (TcpListener, axum::Router),
+    public: public::Door,
+    admin: admin::Door,
 }
 
 /// Why a gateway does not start.
@@ -124,7 +124,6 @@ impl Gateway {
 
         let Cellar { store, masters } = Cellar::open(&config).await?;
         let registry = Registry::default();
-        admin::build_info(&registry);
         let auth_metrics = auth::Metrics::new(&registry);
         let auth = Auth::open(&config.auth, store.clone(), &masters.storage_key(), auth_metrics, now_ms()).await?;
         let broker_metrics = broker::Metrics::new(&registry);
@@ -146,8 +145,8 @@ impl Gateway {
             store,
             guard,
             edge: edge::Listener::new(mqtt.0, house),
-            public: (public.0, public::router(auth.clone(), &config.public, &registry)),
-            admin: (admin.0, admin::router(&config.admin, registry)),
+            public: public::Door::new(public.0, auth.clone(), &config.public, &registry),
+            admin: admin::Door::new(admin.0, &config.admin, registry),
             auth,
             broker,
             writer,
@@ -167,8 +166,8 @@ impl Gateway {
     pub async fn run(self, shutdown: Shutdown) {
         let (doors_close, give_up, background_ends) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let public = tokio::spawn(public::serve(self.public.0, self.public.1, background_ends.clone()));
-        let admin = tokio::spawn(admin::serve(self.admin.0, self.admin.1, background_ends.clone()));
+        let public = tokio::spawn(self.public.serve(background_ends.clone()));
+        let admin = tokio::spawn(self.admin.serve(background_ends.clone()));
         let watcher = tokio::spawn(watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone()));
         let publisher = tokio::spawn(broker::publish_readings(self.broker.hub.clone(), self.verified));
         let wills = broker::publish_wills(self.broker, doors_close.clone());
