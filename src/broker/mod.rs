@@ -5,7 +5,8 @@
 //! a subscriber lies the subscriber's [`Mailbox`], which has a bound. Envelopes are not the broker's affair: what a device
 //! publishes as telemetry goes to `ingest`, and only what `ingest` has verified comes back, to be published below `readings/`.
 //!
-//! Retained messages, shared subscriptions and sessions that outlive the process are not here yet; CONNACK says so.
+//! Retained messages, shared subscriptions and subscription identifiers are not here yet, and CONNACK says so; nor are sessions
+//! that outlive the process, delivery at QoS 2 (a subscription is granted QoS 1 at most) and message expiry, which is not obeyed.
 
 mod answers;
 pub mod config;

@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits {
     connections_max: 1024,
     head_timeout: Duration::from_secs(10),
     life_max: Duration::from_secs(120),
-    farewell_timeout: Duration::from_secs(5),
+    farewell_timeout: Duration::from_secs(1),
 };
 
 /// The longest body of a request.
