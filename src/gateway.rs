@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::auth::{self, Auth};
 use crate::broker::{self, Broker, Hub};
@@ -20,15 +20,12 @@ use crate::config::Config;
 use crate::ingest::{Budget, Verified, Writer};
 use crate::metrics::Registry;
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
-use crate::shutdown::Shutdown;
-use crate::store::{Added, OpenError, Store, StoreError};
+use crate::shutdown::{FAREWELL, Shutdown};
+use crate::store::{OpenError, Store, StoreError};
 use crate::{admin, edge, public};
 
 /// How often the registry is asked whether another process has changed it.
 const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
-
-/// How long the database may take to close.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What rests on disk: the database, and the master keys that it belongs to. Commands that change devices need no more.
 pub struct Cellar {
@@ -59,9 +56,29 @@ pub struct Gateway {
     writer: Writer,
     verified: mpsc::Receiver<Vec<Verified>>,
     edge: edge::Listener,
-    public: (TcpListener, axum::Router),
-    admin: (TcpListener, axum::Router),
+    public: public::Door,
+    admin: admin::Door,
 }
+
+/// The tasks of a gateway whose doors are open, and what ends them.
+struct Running {
+    edge: JoinHandle<()>,
+    public: JoinHandle<()>,
+    wills: JoinHandle<()>,
+    writer: JoinHandle<()>,
+    publisher: JoinHandle<()>,
+    admin: JoinHandle<()>,
+    watcher: JoinHandle<()>,
+    store: Store,
+    doors_close: CancellationToken,
+    give_up: CancellationToken,
+    background_ends: CancellationToken,
+}
+
+/// A part of the gateway has ended although nobody asked it to; the log says why.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the gateway's task `{0}` ended by itself")]
+pub struct TaskEnded(&'static str);
 
 /// Why a gateway does not start.
 #[derive(Debug, thiserror::Error)]
@@ -98,16 +115,13 @@ impl Cellar {
     pub async fn open(config: &Config) -> Result<Self, StartError> {
         let data_dir = &config.store.data_dir;
         let store = Store::open(&config.store).await?;
-        let Some(check) = store.master_key_check().await? else {
-            let masters = MasterKeys::open_or_make(data_dir)?;
-            return match store.set_master_key_check(&masters.fingerprint()).await? {
-                Added::Now => Ok(Cellar { store, masters }),
-                // Another process was faster; its check is the one that counts.
-                Added::AlreadyThere => Box::pin(Cellar::open(config)).await,
-            };
+        let masters = match store.master_key_check().await? {
+            Some(_) => MasterKeys::open(data_dir)?,
+            None => MasterKeys::open_or_make(data_dir)?,
         };
-        let masters = MasterKeys::open(data_dir)?;
-        if masters.fingerprint() != check {
+        // Of two first starts at once one is faster; its check is the one that counts.
+        store.set_master_key_check(&masters.fingerprint()).await?;
+        if store.master_key_check().await? != Some(masters.fingerprint()) {
             return Err(StartError::ForeignMasterKeys(data_dir.display().to_string()));
         }
         Ok(Cellar { store, masters })
@@ -124,7 +138,6 @@ impl Gateway {
 
         let Cellar { store, masters } = Cellar::open(&config).await?;
         let registry = Registry::default();
-        admin::build_info(&registry);
         let auth_metrics = auth::Metrics::new(&registry);
         let auth = Auth::open(&config.auth, store.clone(), &masters.storage_key(), auth_metrics, now_ms()).await?;
         let broker_metrics = broker::Metrics::new(&registry);
@@ -146,8 +159,8 @@ impl Gateway {
             store,
             guard,
             edge: edge::Listener::new(mqtt.0, house),
-            public: (public.0, public::router(auth.clone(), &config.public, &registry)),
-            admin: (admin.0, admin::router(&config.admin, registry)),
+            public: public::Door::new(public.0, auth.clone(), &config.public, &registry),
+            admin: admin::Door::new(admin.0, &config.admin, registry),
             auth,
             broker,
             writer,
@@ -160,51 +173,90 @@ impl Gateway {
         self.addresses
     }
 
-    /// Opens the doors, and returns when the gateway has been taken down.
-    ///
-    /// Draining: the door for clients closes and what is in flight is committed and acknowledged; then the writer ends, since
-    /// nobody has anything for it any more; the HTTP doors close last, so that an operator can watch.
-    pub async fn run(self, shutdown: Shutdown) {
+    /// Opens the doors, and returns when the gateway has been taken down: because it was asked to, or because a part of it
+    /// ended by itself, which is an error.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), TaskEnded> {
+        let mut running = self.open_doors();
+        let result = tokio::select! {
+            () = shutdown.draining() => Ok(()),
+            task = running.first_end() => Err(TaskEnded(task)),
+        };
+        if let Err(TaskEnded(task)) = result {
+            error!(task, "A part of the gateway has ended by itself; the rest is taken down.");
+            shutdown.drain();
+        }
+        running.doors_close.cancel();
+        tokio::select! {
+            () = running.descend() => {}
+            () = shutdown.stopped() => running.give_up().await,
+        }
+        shutdown.stop();
+        result
+    }
+
+    fn open_doors(self) -> Running {
         let (doors_close, give_up, background_ends) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let public = tokio::spawn(public::serve(self.public.0, self.public.1, background_ends.clone()));
-        let admin = tokio::spawn(admin::serve(self.admin.0, self.admin.1, background_ends.clone()));
-        let watcher = tokio::spawn(watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone()));
-        let publisher = tokio::spawn(broker::publish_readings(self.broker.hub.clone(), self.verified));
-        let wills = broker::publish_wills(self.broker, doors_close.clone());
-        let wills = tokio::spawn(wills);
-        let writer = tokio::spawn(self.writer.run(give_up.clone()));
-        let edge = tokio::spawn(self.edge.run(doors_close.clone()));
-
-        shutdown.draining().await;
-        doors_close.cancel();
-        let drained = async {
-            finished("edge", edge).await;
-            finished("wills", wills).await;
-            finished("writer", writer).await;
-            finished("readings", publisher).await;
-        };
-        tokio::select! {
-            () = drained => info!("Everything in flight is committed and acknowledged."),
-            () = shutdown.stopped() => {
-                warn!("The gateway ends with messages in flight; they were not acknowledged.");
-                give_up.cancel();
-            }
+        let watcher = watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone());
+        let publisher = broker::publish_readings(self.broker.hub.clone(), self.verified);
+        Running {
+            edge: tokio::spawn(self.edge.run(doors_close.clone())),
+            public: tokio::spawn(self.public.serve(doors_close.clone())),
+            wills: tokio::spawn(broker::publish_wills(self.broker, doors_close.clone())),
+            writer: tokio::spawn(self.writer.run(give_up.clone())),
+            publisher: tokio::spawn(publisher),
+            admin: tokio::spawn(self.admin.serve(background_ends.clone())),
+            watcher: tokio::spawn(watcher),
+            store: self.store,
+            doors_close,
+            give_up,
+            background_ends,
         }
-        background_ends.cancel();
-        finished("public", public).await;
-        finished("admin", admin).await;
-        finished("registry", watcher).await;
-        // A commit that still waits for a lock is not waited for: what it holds was not acknowledged.
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.store.close()).await;
-        shutdown.stop();
     }
 }
 
-/// Waits for a task; one that has panicked is told of, and the others still end in order.
-async fn finished(name: &'static str, task: JoinHandle<()>) {
-    if let Err(error) = task.await {
-        warn!(task = name, %error, "A task did not end by itself.");
+impl Running {
+    /// The name of the first task that ends, though none should.
+    async fn first_end(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.edge => "edge",
+            _ = &mut self.public => "public",
+            _ = &mut self.wills => "wills",
+            _ = &mut self.writer => "writer",
+            _ = &mut self.publisher => "readings",
+            _ = &mut self.admin => "admin",
+            _ = &mut self.watcher => "registry",
+        }
+    }
+
+    /// The doors for clients are closing: what is in flight is committed and acknowledged; then the writer ends, since nobody
+    /// has anything for it any more; the operators' door closes last, so that they can watch.
+    async fn descend(&mut self) {
+        finished(&mut self.edge).await;
+        finished(&mut self.wills).await;
+        finished(&mut self.writer).await;
+        finished(&mut self.publisher).await;
+        info!("Everything in flight is committed and acknowledged.");
+        self.background_ends.cancel();
+        finished(&mut self.public).await;
+        finished(&mut self.admin).await;
+        finished(&mut self.watcher).await;
+        self.store.clone().close().await;
+    }
+
+    /// Time is up. What the writer still holds is given up, and its clients are told so, as far as they listen; a commit that
+    /// waits for a lock is not waited for.
+    async fn give_up(&mut self) {
+        warn!("The gateway ends before everything is finished; what was not committed was not acknowledged.");
+        self.give_up.cancel();
+        let _ = tokio::time::timeout(FAREWELL, finished(&mut self.edge)).await;
+    }
+}
+
+/// Waits for a task; asking again after its end is no error.
+async fn finished(task: &mut JoinHandle<()>) {
+    if !task.is_finished() {
+        let _ = task.await;
     }
 }
 
@@ -222,7 +274,8 @@ async fn watch_registry(store: Store, guard: Arc<Guard>, auth: Auth, stop: Cance
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let version = store.registry_version().await.inspect_err(|error| warn!(%error, "The registry cannot be read."));
         let Ok(version) = version else { continue };
-        if known.replace(version).is_some_and(|before| before != version) {
+        // At the first time too: what was cached before it may be older.
+        if known.replace(version) != Some(version) {
             guard.registry_changed();
             auth.registry_changed();
         }

@@ -17,8 +17,9 @@
 //! | [`mqtt`] | the language: bytes and packets of 3.1.1 and 5.0, topics and filters |
 //!
 //! Around them: [`gateway`] builds the house and takes it down, [`cli`] is the command line, [`config`] the settings
-//! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted.
-//! The envelope itself is a crate of its own, `sealgate-envelope`, which firmware uses too.
+//! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted,
+//! [`http`] the bounds of both HTTP doors. The envelope itself is a crate of its own, `sealgate-envelope`, which
+//! firmware uses too.
 
 pub mod admin;
 pub mod auth;
@@ -27,6 +28,7 @@ pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod gateway;
+pub mod http;
 pub mod ingest;
 pub mod metrics;
 pub mod mqtt;

@@ -124,6 +124,9 @@ impl Signals {
     }
 }
 
+/// What is kept of the time limit for what comes after [`Phase::Stopped`]: telling clients that their messages were given up.
+pub const FAREWELL: Duration = Duration::from_millis(250);
+
 /// Drives `shutdown` until it is stopped: the first signal drains, a second one or the time limit stops. Draining that someone
 /// else began is limited in the same way.
 pub async fn watch(shutdown: Shutdown, config: Config, mut next_signal: impl AsyncFnMut() -> &'static str) {
@@ -136,7 +139,7 @@ pub async fn watch(shutdown: Shutdown, config: Config, mut next_signal: impl Asy
     }
     tokio::select! {
         signal = next_signal() => warn!(signal, "Stopping at once, as asked a second time."),
-        () = tokio::time::sleep(config.timeout) => warn!(timeout = ?config.timeout, "Draining took too long; stopping."),
+        () = tokio::time::sleep(config.timeout.saturating_sub(FAREWELL)) => warn!(timeout = ?config.timeout, "Draining took too long; stopping."),
         () = shutdown.stopped() => return,
     }
     shutdown.stop();

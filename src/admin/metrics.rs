@@ -9,7 +9,7 @@ pub(super) fn plaintext(registry: &Registry, exposed: bool) {
 }
 
 /// Registers `sealgate_build_info`: always 1, and what is running in its labels.
-pub fn build_info(registry: &Registry) {
+pub(super) fn build_info(registry: &Registry) {
     let labels = [
         ("version", env!("CARGO_PKG_VERSION")),
         ("os", std::env::consts::OS),

@@ -6,29 +6,62 @@
 
 pub mod config;
 mod metrics;
-mod serve;
+
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 pub use config::Config;
-pub use metrics::build_info;
-pub use serve::serve;
 
+use crate::http::{self, Limits};
 use crate::metrics::Registry;
+
+/// A few operators and scrapers, each of which asks every few seconds and keeps its connection.
+const LIMITS: Limits = Limits {
+    connections_max: 64,
+    head_timeout: Duration::from_secs(30),
+    life_max: Duration::from_secs(3600),
+    farewell_timeout: Duration::from_secs(1),
+};
+
+/// From the end of a request's head to its answer: as long as Prometheus waits if nobody tells it otherwise.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Prometheus' text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The pages of this door; anything else is 404. Says so, in the log and as a gauge, if it stands open without TLS.
-pub fn router(config: &Config, registry: Registry) -> Router {
-    if config.is_exposed() {
-        tracing::warn!(address = %config.listen, "The admin HTTP listener has no TLS and no login: others can read the metrics.");
+/// The door, bound and not open yet.
+pub struct Door {
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Door {
+    /// Takes over a bound socket. Says so, in the log and as a gauge, if it stands open without TLS.
+    pub fn new(listener: TcpListener, config: &Config, registry: Registry) -> Self {
+        if config.is_exposed() {
+            warn!(address = %config.listen, "The admin HTTP listener has no TLS and no login: others can read the metrics.");
+        }
+        metrics::plaintext(&registry, config.is_exposed());
+        metrics::build_info(&registry);
+        Door { listener, router: http::in_time(router(registry), REQUEST_TIMEOUT) }
     }
-    metrics::plaintext(&registry, config.is_exposed());
+
+    /// Answers until `stop`, and returns when the answers under way are given.
+    pub async fn serve(self, stop: CancellationToken) {
+        http::serve(self.listener, self.router, LIMITS, stop).await;
+    }
+}
+
+/// The pages of this door; anything else is 404.
+fn router(registry: Registry) -> Router {
     Router::new().route("/metrics", get(exposition)).route("/live", get(live)).with_state(registry)
 }
 

@@ -82,6 +82,17 @@ impl Grant {
     }
 }
 
+impl Grant {
+    /// Whether the principal may be told what is published to `topic`. A session that is taken up again was made under an earlier
+    /// grant, so what waits in it is asked about anew.
+    pub fn may_hear(&self, topic: &Topic) -> bool {
+        match &self.rights {
+            Rights::Device { listens, .. } => listens.iter().any(|own| own.matches(topic)),
+            Rights::Service { scopes } => scopes.iter().any(|scope| scope.allows(Action::Subscribe, topic)),
+        }
+    }
+}
+
 impl Principal {
     /// The device's id or the service's name.
     pub fn name(&self) -> &Arc<str> {

@@ -19,7 +19,7 @@ use super::session::SessionState;
 use super::tree::Tree;
 use super::will::Will;
 use super::{Config, Message, Metrics};
-use crate::auth::Principal;
+use crate::auth::{Grant, Principal};
 use crate::mqtt::QoS;
 use crate::mqtt::topic::Filter;
 
@@ -114,6 +114,14 @@ pub struct Attachment {
     let_go: Option<CancellationToken>,
 }
 
+/// What an earlier connection left of a session.
+pub struct Earlier {
+    /// What the session knew.
+    pub state: SessionState,
+    /// A will that waited for its delay.
+    pub will: Option<Will>,
+}
+
 /// What stays of a session when its connection is gone.
 pub struct Remains {
     /// What the session knew.
@@ -143,7 +151,7 @@ impl Hub {
     }
 
     /// Makes this connection the one that serves the session; sends another one away first. Waits until that has let go.
-    pub async fn attach(&self, key: &SessionKey) -> Result<(Attachment, Option<SessionState>), TooManySessions> {
+    pub async fn attach(&self, key: &SessionKey) -> Result<(Attachment, Option<Earlier>), TooManySessions> {
         loop {
             match self.try_attach(key)? {
                 Ok(attached) => return Ok(attached),
@@ -195,16 +203,16 @@ impl Hub {
     fn try_attach(
         &self,
         key: &SessionKey,
-    ) -> Result<Result<(Attachment, Option<SessionState>), CancellationToken>, TooManySessions> {
+    ) -> Result<Result<(Attachment, Option<Earlier>), CancellationToken>, TooManySessions> {
         let mut sessions = self.sessions();
         if let Some(Slot::Connected { send_away, let_go }) = sessions.by_key.get_mut(key) {
             send_away.take().map(|send_away| send_away.send(()));
             return Ok(Err(let_go.clone()));
         }
-        let (id, state, mailbox) = match sessions.by_key.remove(key) {
+        let (id, earlier, mailbox) = match sessions.by_key.remove(key) {
             Some(Slot::Away { id, kept }) => {
-                let Kept { state, mailbox, .. } = *kept;
-                (id, Some(state), mailbox)
+                let Kept { state, mailbox, will, .. } = *kept;
+                (id, Some(Earlier { state, will: will.map(|(_, will)| will) }), mailbox)
             }
             Some(Slot::Connected { .. }) => unreachable!("a connected session was given back above"),
             None if sessions.by_key.len() >= self.0.sessions_max => return Err(TooManySessions),
@@ -218,15 +226,14 @@ impl Hub {
         mailbox.connect();
         let attachment =
             Attachment { hub: self.clone(), key: key.clone(), id, mailbox, sent_away, let_go: Some(let_go) };
-        Ok(Ok((attachment, state)))
+        Ok(Ok((attachment, earlier)))
     }
 
     fn subscribe(&self, attachment: &Attachment, filter: &Filter, qos: QoS, echo: Echo) {
         let subscription = Subscription { session: attachment.id, qos, echo, mailbox: attachment.mailbox.clone() };
         let is_new = self.write_tree(|tree| tree.insert(filter, subscription));
         if is_new {
-            self.0.metrics.subscriptions.inc();
-            self.count_readings(filter, 1);
+            self.count(filter.levels().next(), 1);
         }
     }
 
@@ -234,13 +241,14 @@ impl Hub {
         let subscription =
             Subscription { session: id, qos: QoS::AtMostOnce, echo: Echo::Yes, mailbox: mailbox.clone() };
         if self.write_tree(|tree| tree.remove(filter, &subscription)) {
-            self.0.metrics.subscriptions.dec();
-            self.count_readings(filter, -1);
+            self.count(filter.levels().next(), -1);
         }
     }
 
-    fn count_readings(&self, filter: &Filter, change: isize) {
-        if !matches!(filter.levels().next(), Some(READINGS | "+" | "#")) {
+    /// Counts a subscription that came or went, by the first level of its filter.
+    fn count(&self, first_level: Option<&str>, change: isize) {
+        self.0.metrics.subscriptions.add(change as i64);
+        if !matches!(first_level, Some(READINGS | "+" | "#")) {
             return;
         }
         let mut sessions = self.sessions();
@@ -326,6 +334,14 @@ impl Attachment {
         self.mailbox.clear();
     }
 
+    /// Goes on with what an earlier connection left, as far as the grant of this one reaches.
+    pub fn resume(&self, earlier: &mut SessionState, grant: &Grant) {
+        for filter in earlier.narrow(grant) {
+            self.unsubscribe(&filter);
+        }
+        self.mailbox.retain(|message| grant.may_hear(&message.topic));
+    }
+
     /// Publishes in the session's name.
     pub fn publish(&self, message: &Arc<Message>) {
         self.hub.publish(message, Some(self.id));
@@ -353,7 +369,11 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         // Only a panic of the connection's task leads here; which filters the session had died with it.
         if let Some(let_go) = self.let_go.take() {
-            self.hub.write_tree(|tree| tree.retain(|subscription| subscription.session != self.id));
+            let mut removed = Vec::new();
+            self.hub.write_tree(|tree| {
+                tree.retain(|subscription| subscription.session != self.id, |level| removed.push(level.to_owned()));
+            });
+            removed.iter().for_each(|level| self.hub.count(Some(level.as_str()), -1));
             self.hub.release(&self.key, self.id, None);
             let_go.cancel();
         }

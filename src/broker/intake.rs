@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use super::will::Will;
 use super::{Hub, Telemetry};
-use crate::ingest::{Budget, Delivery, Inbox, Ingest, Origin, Permit, Receipt, Settled, Share};
+use crate::ingest::{Budget, Delivery, Inbox, Ingest, Origin, Receipt, Settled, Share};
 
 /// The way in and back.
 pub struct Intake {
     ingest: Ingest,
     share: Share,
     inbox: Arc<Inbox>,
-    held: Option<(Telemetry, Receipt)>,
+    held: Option<(Delivery, Receipt)>,
 }
 
 impl Intake {
@@ -26,9 +26,10 @@ impl Intake {
     /// Counts an envelope as received, and submits or holds it. Not to be called while one is held.
     pub fn receive(&mut self, telemetry: Telemetry) {
         let receipt = self.ingest.receive(&self.inbox, telemetry.ticket);
-        match self.share.try_take(telemetry.payload.len()) {
-            Some(permit) => self.submit(telemetry, receipt, permit),
-            None => self.held = Some((telemetry, receipt)),
+        let delivery = Delivery::new(telemetry.device_id, telemetry.payload, telemetry.origin);
+        match self.share.try_take(delivery.payload.len()) {
+            Some(permit) => self.ingest.submit(delivery, receipt, permit),
+            None => self.held = Some((delivery, receipt)),
         }
     }
 
@@ -39,20 +40,16 @@ impl Intake {
 
     /// Waits until something has settled or the held envelope could go, and gives back what has settled. Cancel-safe.
     pub async fn settled(&mut self) -> Vec<(u64, Settled)> {
-        let held_bytes = self.held.as_ref().map(|(telemetry, _)| telemetry.payload.len());
         tokio::select! {
             () = self.inbox.notified() => {}
-            permit = self.share.wait_for(held_bytes.unwrap_or(0)), if held_bytes.is_some() => self.release(permit),
+            () = submit_held(&mut self.held, &self.share, &self.ingest), if self.held.is_some() => {}
         }
         self.inbox.take()
     }
 
     /// The connection is over: what is held still goes its way, and then the will. Nobody hears the answers.
     pub async fn finish(mut self, will: Option<Will>, hub: &Hub) {
-        if let Some((telemetry, _)) = &self.held {
-            let permit = self.share.wait_for(telemetry.payload.len()).await;
-            self.release(permit);
-        }
+        submit_held(&mut self.held, &self.share, &self.ingest).await;
         if let Some(will) = will {
             self.publish_will(will, hub).await;
         }
@@ -63,20 +60,18 @@ impl Intake {
         let Some(device_id) = will.telemetry_of else {
             return hub.publish(&Arc::new(will.message), None);
         };
-        let payload = will.message.payload;
         let receipt = self.ingest.receive(&Arc::default(), 0);
-        let permit = self.share.wait_for(payload.len()).await;
-        self.submit(Telemetry { ticket: 0, device_id, payload, origin: Origin::Replay }, receipt, permit);
+        let delivery = Delivery::new(device_id, will.message.payload, Origin::Replay);
+        let permit = self.share.wait_for(delivery.payload.len()).await;
+        self.ingest.submit(delivery, receipt, permit);
     }
+}
 
-    fn release(&mut self, permit: Permit) {
-        if let Some((telemetry, receipt)) = self.held.take() {
-            self.submit(telemetry, receipt, permit);
-        }
-    }
-
-    fn submit(&self, telemetry: Telemetry, receipt: Receipt, permit: Permit) {
-        let Telemetry { device_id, payload, origin, .. } = telemetry;
-        self.ingest.submit(Delivery::new(device_id, payload, origin, permit), receipt);
+/// Submits what is held when its bytes may be in flight. Until then it stays held, so that dropping the future loses nothing.
+async fn submit_held(held: &mut Option<(Delivery, Receipt)>, share: &Share, ingest: &Ingest) {
+    let Some((delivery, _)) = held else { return };
+    let permit = share.wait_for(delivery.payload.len()).await;
+    if let Some((delivery, receipt)) = held.take() {
+        ingest.submit(delivery, receipt, permit);
     }
 }

@@ -106,7 +106,14 @@ impl Mailbox {
         let mut queue = self.lock();
         queue.connected = false;
         queue.waiting.retain(|queued| queued.qos != QoS::AtMostOnce);
-        queue.bytes = queue.waiting.iter().map(|queued| cost(&queued.message)).sum();
+        queue.recount();
+    }
+
+    /// Drops what `keep` does not want.
+    pub fn retain(&self, keep: impl Fn(&Message) -> bool) {
+        let mut queue = self.lock();
+        queue.waiting.retain(|queued| keep(&queued.message));
+        queue.recount();
     }
 
     /// Empties the queue.
@@ -118,6 +125,12 @@ impl Mailbox {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn recount(&mut self) {
+        self.bytes = self.waiting.iter().map(|queued| cost(&queued.message)).sum();
     }
 }
 

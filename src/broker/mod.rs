@@ -5,7 +5,8 @@
 //! a subscriber lies the subscriber's [`Mailbox`], which has a bound. Envelopes are not the broker's affair: what a device
 //! publishes as telemetry goes to `ingest`, and only what `ingest` has verified comes back, to be published below `readings/`.
 //!
-//! Retained messages, shared subscriptions and sessions that outlive the process are not here yet; CONNACK says so.
+//! Retained messages, shared subscriptions and subscription identifiers are not here yet, and CONNACK says so; nor are sessions
+//! that outlive the process, delivery at QoS 2 (a subscription is granted QoS 1 at most) and message expiry, which is not obeyed.
 
 mod answers;
 pub mod config;
@@ -24,7 +25,7 @@ mod will;
 use std::time::{Duration, Instant};
 
 pub use config::Config;
-pub use hub::{Attachment, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
+pub use hub::{Attachment, Earlier, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
 pub use intake::Intake;
 pub use mailbox::Mailbox;
 pub use message::Message;
@@ -69,6 +70,11 @@ impl Broker {
     /// A connection's way to `ingest`.
     pub fn intake(&self) -> Intake {
         Intake::new(self.ingest.clone(), &self.budget)
+    }
+
+    /// Publishes a will apart from any connection.
+    pub async fn publish_will(self, will: Will) {
+        self.intake().publish_will(will, &self.hub).await;
     }
 
     /// Until when a duplicate of a client that has come in now counts as a retry.

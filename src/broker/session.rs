@@ -22,6 +22,7 @@ use super::metrics::{Denied, Drop as DropCause};
 use super::outbound::Outbound;
 use super::will::Will;
 use super::{Echo, Metrics, answers};
+use crate::auth::Grant;
 use crate::ingest::Settled;
 use crate::mqtt::topic::Filter;
 use crate::mqtt::{
@@ -32,7 +33,7 @@ use crate::mqtt::{
 #[derive(Default)]
 pub struct SessionState {
     subscriptions: BTreeMap<Filter, QoS>,
-    /// Identifiers of QoS 2 that were answered with PUBREC and wait for PUBREL. At most 65,535, as many as there are.
+    /// Identifiers of QoS 2 whose message has gone to its subscribers, until PUBREL. At most 65,535, as many as there are.
     received: HashSet<NonZeroU16>,
     outbound: Outbound,
 }
@@ -42,6 +43,15 @@ impl SessionState {
     pub fn subscriptions(&self) -> impl Iterator<Item = &Filter> {
         self.subscriptions.keys()
     }
+
+    /// Takes out what a new grant does not hold any more, and gives the filters back that ended.
+    pub fn narrow(&mut self, grant: &Grant) -> Vec<Filter> {
+        self.outbound.retain(|queued| grant.may_hear(&queued.message.topic));
+        let ended = self.subscriptions.keys().filter(|filter| !grant.may_subscribe(filter)).cloned();
+        let ended: Vec<Filter> = ended.collect();
+        self.subscriptions.retain(|filter, _| grant.may_subscribe(filter));
+        ended
+    }
 }
 
 /// One client's session while it is connected.
@@ -49,6 +59,8 @@ pub struct Session {
     terms: Terms,
     state: SessionState,
     inbound: Inbound,
+    /// Identifiers of QoS 2 that this connection has answered with PUBREC: they count against the receive maximum.
+    unreleased: HashSet<NonZeroU16>,
     outputs: VecDeque<Output>,
     metrics: Metrics,
     heard: Instant,
@@ -57,18 +69,18 @@ pub struct Session {
 
 impl Session {
     /// A session that has just been accepted. With a `state` that is taken up again, what was not acknowledged goes out first.
-    pub fn new(terms: Terms, state: SessionState, metrics: Metrics, now: Instant) -> Self {
-        let mut session = Session {
+    pub fn new(terms: Terms, mut state: SessionState, metrics: Metrics, now: Instant) -> Self {
+        state.outbound.reconnect();
+        Session {
             terms,
             state,
             inbound: Inbound::default(),
+            unreleased: HashSet::new(),
             outputs: VecDeque::new(),
             metrics,
             heard: now,
             ended: None,
-        };
-        session.send_again();
-        session
+        }
     }
 
     /// A packet has come.
@@ -101,6 +113,14 @@ impl Session {
             }
             None => self.end(Ended::MessageLost),
         }
+    }
+
+    /// Sends the next message that an earlier connection sent and the client did not acknowledge; false: there is none.
+    pub fn send_again(&mut self) -> bool {
+        let Some((id, queued)) = self.state.outbound.poll_again() else { return false };
+        let again = Publish { dup: true, packet_id: Some(id), ..publish(queued) };
+        self.send(Packet::Publish(again));
+        true
     }
 
     /// A message for the client.
@@ -184,7 +204,7 @@ impl Session {
 
     /// True: a message from the mailbox may go out [MQTT-4.9.0-1].
     pub fn wants_mail(&self) -> bool {
-        self.ended.is_none() && self.state.outbound.len() < usize::from(self.terms.client_receive_maximum)
+        self.ended.is_none() && self.state.outbound.under_way() < usize::from(self.terms.client_receive_maximum)
     }
 
     /// True: no answer is owed.
@@ -213,8 +233,8 @@ impl Session {
     }
 
     fn handle_pubrel(&mut self, id: NonZeroU16) {
-        let code =
-            if self.state.received.remove(&id) { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+        let released = self.unreleased.remove(&id) | self.state.received.remove(&id);
+        let code = if released { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         self.send(Packet::PubComp(Ack::new(id, code))); // [MQTT-4.3.3-11]
     }
 
@@ -272,7 +292,7 @@ impl Session {
             if self.terms.expiry.is_zero() && !wanted.is_zero() {
                 return self.end(Ended::PeerMisbehaved(ReasonCode::ProtocolError)); // [MQTT-3.14.2-2]
             }
-            self.terms.expiry = self.terms.expiry.min(wanted);
+            self.terms.expiry = wanted.min(self.terms.expiry_max);
         }
         let ended = match disconnect.code {
             ReasonCode::Success => Ended::ByClient,
@@ -295,7 +315,7 @@ impl Session {
             Owed::PubAck(id) => Packet::PubAck(self.worded(id, answer)),
             Owed::PubRec(id) => {
                 if accepted {
-                    self.state.received.insert(id);
+                    self.unreleased.insert(id);
                 }
                 Packet::PubRec(self.worded(id, answer))
             }
@@ -309,12 +329,6 @@ impl Session {
             ProblemInformation::Wanted => answers::ack(id, answer),
             ProblemInformation::Unwanted => Ack::new(id, answer.code),
         }
-    }
-
-    fn send_again(&mut self) {
-        let again = self.state.outbound.unacknowledged();
-        let again = again.map(|(id, queued)| Publish { dup: true, packet_id: Some(id), ..publish(queued) });
-        self.outputs.extend(again.map(|publish| Output::Send(Packet::Publish(publish))));
     }
 
     fn send(&mut self, packet: Packet) {

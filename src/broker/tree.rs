@@ -58,9 +58,17 @@ impl<S: PartialEq> Tree<S> {
         self.root.matches(&levels, topic.is_dollar(), &mut found);
     }
 
-    /// Takes out every subscription that `keep` does not want.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&S) -> bool) {
-        self.root.retain(&mut keep);
+    /// Takes out every subscription that `keep` does not want, and calls `removed` with the first level of its filter.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&S) -> bool, mut removed: impl FnMut(&str)) {
+        let root = &mut self.root;
+        root.below.retain(|subscriber| keep_or(keep(subscriber), || removed(ALL_BELOW)));
+        if let Some(branch) = &mut root.any {
+            branch.retain(&mut keep, &mut || removed(ANY_LEVEL));
+        }
+        for (name, branch) in &mut root.children {
+            branch.retain(&mut keep, &mut || removed(name));
+        }
+        root.cut_off();
     }
 }
 
@@ -113,18 +121,29 @@ impl<S: PartialEq> Node<S> {
         }
     }
 
-    fn retain(&mut self, keep: &mut impl FnMut(&S) -> bool) {
-        self.here.retain(&mut *keep);
-        self.below.retain(&mut *keep);
-        self.any.iter_mut().for_each(|branch| branch.retain(keep));
+    fn retain(&mut self, keep: &mut impl FnMut(&S) -> bool, removed: &mut impl FnMut()) {
+        self.here.retain(|subscriber| keep_or(keep(subscriber), &mut *removed));
+        self.below.retain(|subscriber| keep_or(keep(subscriber), &mut *removed));
+        let branches = self.any.iter_mut().map(|branch| &mut **branch).chain(self.children.values_mut());
+        branches.for_each(|branch| branch.retain(keep, removed));
+        self.cut_off();
+    }
+
+    fn cut_off(&mut self) {
         self.any.take_if(|branch| branch.is_empty());
-        self.children.values_mut().for_each(|branch| branch.retain(keep));
         self.children.retain(|_, branch| !branch.is_empty());
     }
 
     fn is_empty(&self) -> bool {
         self.children.is_empty() && self.any.is_none() && self.here.is_empty() && self.below.is_empty()
     }
+}
+
+fn keep_or(keep: bool, mut removed: impl FnMut()) -> bool {
+    if !keep {
+        removed();
+    }
+    keep
 }
 
 fn take_out<S: PartialEq>(entries: &mut Vec<S>, subscriber: &S) -> bool {
@@ -162,6 +181,22 @@ mod tests {
         assert!(tree.remove(&filter("devices/a/commands/#"), &1));
         assert!(!tree.remove(&filter("devices/a/commands/#"), &1));
         assert!(tree.remove(&filter("devices/+/status"), &1));
+        assert!(tree.root.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_kept_is_told_by_its_first_level() {
+        let mut tree = Tree::default();
+        for text in ["#", "+/a", "readings/#", "readings/a", "x"] {
+            tree.insert(&filter(text), 1);
+            tree.insert(&filter(text), 2);
+        }
+        let mut removed = Vec::new();
+        tree.retain(|subscriber| *subscriber == 2, |level| removed.push(level.to_owned()));
+        removed.sort();
+        assert_eq!(removed, ["#", "+", "readings", "readings", "x"]);
+        assert_eq!(found(&tree, "readings/a"), [2, 2, 2, 2]);
+        tree.retain(|_| false, |_| {});
         assert!(tree.root.is_empty());
     }
 

@@ -46,7 +46,7 @@ async fn serve(config: Config) -> Done {
         () = shutdown.draining() => return Ok(Exit::Done),
     };
     announce(&gateway.addresses(), &data_dir);
-    gateway.run(shutdown).await;
+    gateway.run(shutdown).await?;
     Ok(Exit::Done)
 }
 

@@ -103,7 +103,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Moved(Moved::Received | Moved::Sent) => self.stalled_since = None,
+            Event::Moved(Moved::Received) => {}
+            Event::Moved(Moved::Sent) => self.stalled_since = None,
             Event::Moved(Moved::Gone) => self.session.end(Ended::Gone),
             Event::Timeout => self.handle_timeout(),
             Event::SentAway => self.session.end(Ended::TakenOver),
@@ -130,8 +131,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     fn handle_mail(&mut self) {
         while self.session.wants_mail() && !self.wire.is_congested() {
-            let Some(queued) = self.attachment.mailbox.take() else { return };
-            self.session.handle_queued(queued);
+            if !self.session.send_again() {
+                let Some(queued) = self.attachment.mailbox.take() else { return };
+                self.session.handle_queued(queued);
+            }
             self.carry_out();
         }
     }

@@ -18,7 +18,8 @@ use super::metrics::Refused;
 use super::wire::{Moved, Reading, Wire};
 use crate::auth::{Grant, LoginRefused, Principal};
 use crate::broker::{
-    self, Attachment, Ended, Message, ProblemInformation, Session, SessionKey, SessionState, Terms, Will, telemetry_of,
+    self, Attachment, Broker, Earlier, Ended, Message, ProblemInformation, Session, SessionKey, SessionState, Terms,
+    Will, telemetry_of,
 };
 use crate::mqtt::{ConnAck, Connect, Disconnect, PACKET_BYTES_MAX, Packet, ReasonCode, Text, Version};
 
@@ -116,7 +117,7 @@ async fn admit(connect: Connect, house: &Arc<House>) -> Result<(Accepted, ConnAc
         warn!(client = %key, %error, "A client cannot come in.");
         TurnedAway { code: ReasonCode::QuotaExceeded, cause: Refused::TooManySessions }
     })?;
-    let resumed = resume(&connect, &attachment, earlier);
+    let resumed = resume(&connect, &terms.grant, &attachment, earlier, &house.broker);
     let connack = welcome(&connect, &key, &terms, &house.config, resumed.is_some());
     let session = house.broker.session(terms, resumed.unwrap_or_default(), now);
     Ok((Accepted { session, attachment }, connack))
@@ -193,6 +194,7 @@ fn terms(connect: &Connect, grant: Arc<Grant>, house: &House, now: Instant, now_
         retries_until: house.broker.retries_until(now),
         subscriptions_max: house.broker.config.subscriptions_per_session_max,
         expiry: session_expiry(connect, &house.broker.config),
+        expiry_max: house.broker.config.session_expiry_max,
         grant,
     })
 }
@@ -234,13 +236,22 @@ fn will(connect: &Connect, grant: &Grant) -> Result<Option<Will>, TurnedAway> {
 }
 
 /// What an earlier connection left, unless the client wants to start anew.
-fn resume(connect: &Connect, attachment: &Attachment, earlier: Option<SessionState>) -> Option<SessionState> {
-    let earlier = earlier?;
+fn resume(
+    connect: &Connect,
+    grant: &Grant,
+    attachment: &Attachment,
+    earlier: Option<Earlier>,
+    broker: &Broker,
+) -> Option<SessionState> {
+    let Earlier { mut state, will } = earlier?;
     if connect.clean_start {
-        attachment.start_clean(&earlier); // [MQTT-3.1.2-4]
+        attachment.start_clean(&state); // [MQTT-3.1.2-4]
+        // The session has ended before its will was due [MQTT-3.1.3-9].
+        will.map(|will| tokio::spawn(broker.clone().publish_will(will)));
         return None;
     }
-    Some(earlier) // [MQTT-3.1.2-5]
+    attachment.resume(&mut state, grant);
+    Some(state) // [MQTT-3.1.2-5]
 }
 
 fn welcome(connect: &Connect, key: &SessionKey, terms: &Terms, config: &Config, session_present: bool) -> ConnAck {

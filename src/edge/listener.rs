@@ -14,6 +14,7 @@ use tracing::warn;
 use super::{Config, Metrics, connection};
 use crate::auth::Auth;
 use crate::broker::Broker;
+use crate::metrics::IntGauge;
 
 /// After a failed accept (no file descriptors left, as a rule) the next try waits this long instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -58,6 +59,9 @@ impl Listener {
                 Err(error) => self.pause(&error).await,
             }
         }
+        let Listener { socket, house: _house, .. } = self;
+        // Before the wait, so that nobody waits in vain in the backlog of a door that is closed.
+        drop(socket);
         connections.close();
         connections.wait().await;
     }
@@ -69,17 +73,32 @@ impl Listener {
         self.house.metrics.accepted.inc();
         let (house, stop) = (self.house.clone(), stop.clone());
         connections.spawn(async move {
-            house.metrics.connections.inc();
+            let open = Open::count(&house.metrics);
             // Answers are small and awaited: Nagle's algorithm would hold them back.
             let _ = socket.set_nodelay(true);
             connection::serve(socket, peer, &house, stop).await;
-            house.metrics.connections.dec();
-            drop(slot);
+            drop((open, slot));
         });
     }
 
     async fn pause(&self, error: &io::Error) {
         warn!(%error, "A connection could not be accepted.");
         tokio::time::sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+/// A connection in the gauge; it goes from there however its task ends.
+struct Open(IntGauge);
+
+impl Open {
+    fn count(metrics: &Metrics) -> Self {
+        metrics.connections.inc();
+        Open(metrics.connections.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }

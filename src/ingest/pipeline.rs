@@ -28,16 +28,14 @@ pub struct Delivery {
     pub received_at: Instant,
     /// How it is counted, should it turn out a duplicate.
     pub origin: Origin,
-    /// Its part of the common bound in bytes; comes back when the receipt has settled.
-    pub permit: Permit,
 }
 
 impl Delivery {
-    /// A delivery that came just now.
+    /// A delivery whose packet came just now.
     #[expect(clippy::disallowed_methods, reason = "drivers alone make deliveries")]
-    pub fn new(device_id: Arc<str>, payload: Bytes, origin: Origin, permit: Permit) -> Self {
+    pub fn new(device_id: Arc<str>, payload: Bytes, origin: Origin) -> Self {
         let received_at_ms = unix_ms(SystemTime::now());
-        Delivery { device_id, payload, received_at_ms, received_at: Instant::now(), origin, permit }
+        Delivery { device_id, payload, received_at_ms, received_at: Instant::now(), origin }
     }
 }
 
@@ -79,11 +77,11 @@ impl Ingest {
         self.ledger.receive(inbox, ticket)
     }
 
-    /// Takes a message on. Never waits: its receipt settles later.
-    pub fn submit(&self, delivery: Delivery, receipt: Receipt) {
+    /// Takes a message on. Never waits: its receipt settles later, and gives back `permit`, its part of the common bound in bytes.
+    pub fn submit(&self, delivery: Delivery, receipt: Receipt, permit: Permit) {
         match self.guard.known(&delivery.device_id) {
-            Some(sender) => self.judge(delivery, receipt, Some(&sender)),
-            None => drop(tokio::spawn(self.clone().look_up_and_judge(delivery, receipt))),
+            Some(sender) => self.judge(delivery, receipt, permit, Some(&sender)),
+            None => drop(tokio::spawn(self.clone().look_up_and_judge(delivery, receipt, permit))),
         }
     }
 
@@ -92,11 +90,11 @@ impl Ingest {
         &self.ledger
     }
 
-    async fn look_up_and_judge(self, delivery: Delivery, receipt: Receipt) {
+    async fn look_up_and_judge(self, delivery: Delivery, receipt: Receipt, permit: Permit) {
         let mut delay = Duration::from_millis(50);
         loop {
             match self.guard.look_up(&delivery.device_id).await {
-                Ok(sender) => return self.judge(delivery, receipt, sender.as_deref()),
+                Ok(sender) => return self.judge(delivery, receipt, permit, sender.as_deref()),
                 Err(error) => warn!(%error, "The registry cannot be read; the message is held."),
             }
             tokio::time::sleep(delay).await;
@@ -104,7 +102,7 @@ impl Ingest {
         }
     }
 
-    fn judge(&self, delivery: Delivery, receipt: Receipt, sender: Option<&Sender>) {
+    fn judge(&self, delivery: Delivery, receipt: Receipt, permit: Permit, sender: Option<&Sender>) {
         let judged = match self.guard.judge(&delivery.payload, sender, delivery.received_at_ms) {
             Ok(genuine) => accept(&delivery, &genuine),
             Err(refusal) => refuse(&delivery, refusal, None),
@@ -115,7 +113,7 @@ impl Ingest {
             origin: delivery.origin,
             encoding: judged.encoding,
             refused: judged.refused,
-            _permit: delivery.permit,
+            _permit: permit,
         };
         // Without a writer the job is dropped, and its receipt says Lost.
         let _ = self.jobs.send(Job { entry: judged.entry, pending });

@@ -4,44 +4,67 @@
 //! operator's is here: metrics and management have a listener of their own, in `admin`.
 
 mod config;
-mod driver;
 mod metrics;
 mod oauth;
 
 pub use config::Config;
-pub use driver::serve;
 
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, JWKS_PATH, METADATA_PATH, TOKEN_PATH};
+use crate::http::{self, Limits};
 use crate::metrics::Registry;
 use metrics::{Class, Metrics};
+
+/// Anybody may connect here, and comes once an hour for a token.
+const LIMITS: Limits = Limits {
+    connections_max: 1024,
+    head_timeout: Duration::from_secs(10),
+    life_max: Duration::from_secs(120),
+    farewell_timeout: Duration::from_secs(1),
+};
 
 /// The longest body of a request.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
-/// From the end of a request's header to its answer, the body included.
+/// From the end of a request's head to its answer, the body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The routes of the public listener. Says so, in the log and as a gauge, if they stand open without TLS.
-pub fn router(auth: Auth, config: &Config, registry: &Registry) -> Router {
-    let metrics = Metrics::new(registry);
-    if config.is_exposed() {
-        tracing::warn!(address = %config.listen, "The public HTTP listener has no TLS: secrets and tokens pass in the clear.");
+/// The door, bound and not open yet.
+pub struct Door {
+    listener: TcpListener,
+    router: Router,
+}
+
+impl Door {
+    /// Takes over a bound socket. Says so, in the log and as a gauge, if it stands open without TLS.
+    pub fn new(listener: TcpListener, auth: Auth, config: &Config, registry: &Registry) -> Self {
+        let metrics = Metrics::new(registry);
+        if config.is_exposed() {
+            tracing::warn!(address = %config.listen, "The public HTTP listener has no TLS: secrets and tokens pass in the clear.");
+        }
+        metrics.plaintext.set(i64::from(config.is_exposed()));
+        Door { listener, router: router(auth, metrics) }
     }
-    metrics.plaintext.set(i64::from(config.is_exposed()));
-    routes(auth.issuer().path())
-        .with_state(auth)
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(from_fn_with_state(REQUEST_TIMEOUT, in_time))
-        .layer(from_fn_with_state(metrics, counted))
+
+    /// Answers until `stop`, and returns when the answers under way are given.
+    pub async fn serve(self, stop: CancellationToken) {
+        http::serve(self.listener, self.router, LIMITS, stop).await;
+    }
+}
+
+/// The pages of this door. What comes too late is counted as what comes in time.
+fn router(auth: Auth, metrics: Metrics) -> Router {
+    let pages = routes(auth.issuer().path()).with_state(auth).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    http::in_time(pages, REQUEST_TIMEOUT).layer(from_fn_with_state(metrics, counted))
 }
 
 /// The issuer's routes. If its identifier has a path, a proxy in front may take that off or leave it, so the
@@ -52,35 +75,8 @@ fn routes(path: &str) -> Router<Auth> {
     if path.is_empty() { root } else { root.nest(path, endpoints()) }
 }
 
-async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
-    let answer = tokio::time::timeout(limit, next.run(request)).await;
-    answer.unwrap_or_else(|_| StatusCode::REQUEST_TIMEOUT.into_response())
-}
-
 async fn counted(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let answer = next.run(request).await;
     metrics.answers.inc(Class::of(answer.status()));
     answer
-}
-
-#[cfg(test)]
-mod tests {
-    use axum::body::Bytes;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio_util::sync::CancellationToken;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_client_that_never_ends_its_body_is_told_so() {
-        let limit = Duration::from_millis(100);
-        let router = Router::new().route("/", post(|_: Bytes| async {})).layer(from_fn_with_state(limit, in_time));
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut stream = tokio::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        tokio::spawn(serve(listener, router, CancellationToken::new()));
-        stream.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n1234").await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    }
 }

@@ -12,7 +12,6 @@ use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::driver::now_ms;
 use crate::auth::{Auth, TokenRefused};
 
 /// An answer that says why there is no token (RFC 6749 section 5.2).
@@ -82,4 +81,11 @@ fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// The wall clock, in Unix ms.
+#[expect(clippy::disallowed_methods, reason = "a request is answered at the time at which it came")]
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -17,13 +17,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("gateway", &["config", "edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "shutdown"]),
     // The `config.rs` of each area, which `config_imports_settings_alone` checks.
     ("config", &["edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "shutdown"]),
-    ("public", &["auth", "edge", "shutdown"]),
-    ("admin", &["broker", "auth", "ingest", "store", "shutdown"]),
+    ("public", &["auth", "edge", "http", "shutdown"]),
+    ("admin", &["broker", "auth", "ingest", "store", "http", "shutdown"]),
     ("edge", &["broker", "auth", "mqtt", "shutdown"]),
     ("broker", &["ingest", "auth", "mqtt", "store", "shutdown"]),
     ("ingest", &["seal", "store", "shutdown"]),
     ("seal", &["store", "envelope"]),
     ("auth", &["store", "mqtt::topic"]),
+    ("http", &[]),
     ("store", &[]),
     ("mqtt", &[]),
     ("metrics", &[]),
@@ -34,10 +35,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Crates that may be named in some rooms alone.
 const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
-    // `gateway` hands each router to its listener.
-    ("axum", &["public", "admin", "gateway"]),
-    ("hyper", &["public", "admin"]),
-    ("hyper_util", &["public", "admin"]),
+    ("axum", &["public", "admin", "http"]),
+    ("hyper", &["public", "admin", "http"]),
+    ("hyper_util", &["public", "admin", "http"]),
     ("sealgate_envelope", &["seal", "cli"]),
     ("firmware_sim", &["cli"]),
     ("toml", &["config"]),

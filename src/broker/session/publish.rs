@@ -15,24 +15,13 @@ use crate::mqtt::{Publish, ReasonCode, Version};
 impl Session {
     pub(super) fn handle_publish(&mut self, publish: Publish, now: Instant) {
         let owed = Owed::new(publish.qos, publish.packet_id);
-        if self.has_come_before(owed) {
-            return;
+        if matches!(owed, Owed::PubRec(id) if self.inbound.owes_pubrec(id)) {
+            return; // The same message again, and its PUBREC is due [MQTT-4.3.3-10].
         }
         match self.checked(&publish, owed) {
             Ok(topic) => self.route(&topic, publish, owed, now),
             Err(reason) => self.end(Ended::PeerMisbehaved(reason)),
         }
-    }
-
-    /// A QoS 2 identifier under way is the same message again: it gets its PUBREC, now or when that is due, and goes nowhere
-    /// [MQTT-4.3.3-10].
-    fn has_come_before(&mut self, owed: Owed) -> bool {
-        let Owed::PubRec(id) = owed else { return false };
-        if self.state.received.contains(&id) {
-            self.send_ack(owed, Answer::SUCCESS);
-            return true;
-        }
-        self.inbound.owes_pubrec(id)
     }
 
     /// What CONNACK has ruled out is a protocol error.
@@ -51,8 +40,12 @@ impl Session {
 
     /// [MQTT-3.3.4-7] At MQTT 5 the client has to stop by itself; at 3.1.1 reading stops instead.
     fn exceeds_receive_maximum(&self, owed: Owed) -> bool {
-        let under_way = self.inbound.unacknowledged() + self.state.received.len();
-        owed != Owed::None && self.terms.version == Version::V5 && under_way >= usize::from(self.terms.receive_maximum)
+        let under_way = self.inbound.unacknowledged() + self.unreleased.len();
+        let is_counted = matches!(owed, Owed::PubRec(id) if self.unreleased.contains(&id));
+        owed != Owed::None
+            && !is_counted
+            && self.terms.version == Version::V5
+            && under_way >= usize::from(self.terms.receive_maximum)
     }
 
     fn route(&mut self, topic: &Topic, publish: Publish, owed: Owed, now: Instant) {
@@ -66,8 +59,20 @@ impl Session {
             let telemetry = Telemetry { ticket, device_id, payload: publish.payload, origin };
             return self.outputs.push_back(Output::Submit(telemetry));
         }
-        self.outputs.push_back(Output::Publish(Arc::new(Message::new(topic, &publish))));
+        if self.is_new(owed) {
+            self.outputs.push_back(Output::Publish(Arc::new(Message::new(topic, &publish))));
+        }
         self.answer(ticket, Answer::SUCCESS);
+    }
+
+    /// A QoS 2 identifier that has not been released yet is the same message again, also on a later connection: subscribers
+    /// have it already [MQTT-4.3.3-10]. Telemetry does not ask this: there the counter under the seal tells, and a device that has
+    /// forgotten its identifiers must not have a new reading taken for an old one.
+    fn is_new(&mut self, owed: Owed) -> bool {
+        match owed {
+            Owed::PubRec(id) => self.state.received.insert(id),
+            Owed::None | Owed::PubAck(_) => true,
+        }
     }
 
     fn answer(&mut self, ticket: u64, answer: Answer) {

@@ -33,6 +33,8 @@ pub struct Terms {
     pub will: Option<Will>,
     /// How long the session outlives the connection.
     pub expiry: Duration,
+    /// How long it may.
+    pub expiry_max: Duration,
 }
 
 /// Whether the client wants to be told more than codes.

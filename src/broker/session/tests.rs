@@ -3,7 +3,7 @@
 mod bench;
 
 use super::*;
-use crate::auth::Grant;
+use crate::auth::{Grant, scope};
 use crate::broker::Message;
 use crate::ingest::{Origin, Reason};
 use crate::mqtt::topic::Topic;
@@ -199,9 +199,82 @@ fn what_was_not_acknowledged_goes_out_again_first_and_with_dup() {
     let (state, expiry, _) = bench.session.into_remains();
     assert_eq!(expiry, Duration::from_secs(100));
     let mut resumed = Bench::resumed_service(Version::V5, "sub:a", state);
+    assert!(resumed.session.send_again() && !resumed.session.send_again());
     let sent = resumed.sent();
     let [Packet::Publish(again)] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!((again.packet_id, again.dup), (second.packet_id, true)); // [MQTT-3.3.1-1]
+}
+
+#[test]
+fn what_goes_out_again_keeps_to_the_receive_maximum_of_the_new_connection() {
+    let mut bench = Bench::service(Version::V5, "sub:a");
+    bench.session.handle_queued(queued(QoS::AtLeastOnce));
+    bench.session.handle_queued(queued(QoS::AtLeastOnce));
+    let (state, ..) = bench.session.into_remains();
+    let one_at_a_time = |now| {
+        let grant = Grant::service("console", Vec::new(), i64::MAX);
+        Terms { client_receive_maximum: 1, ..terms(Version::V5, grant, now) }
+    };
+    let mut resumed = Bench::with(one_at_a_time, state);
+    assert!(resumed.session.wants_mail() && resumed.session.send_again());
+    assert!(!resumed.session.wants_mail(), "[MQTT-3.3.4-9]");
+    let Some(Packet::Publish(first)) = resumed.sent().pop() else { panic!("a message") };
+    resumed.packet(Packet::PubAck(Ack::new(first.packet_id.unwrap(), ReasonCode::Success)));
+    assert!(resumed.session.wants_mail() && resumed.session.send_again());
+}
+
+#[test]
+fn a_session_that_is_taken_up_again_knows_only_what_the_new_grant_holds() {
+    let mut bench = Bench::service(Version::V5, "sub:a sub:b");
+    bench.packet(subscribe_packet(&["a", "b"], QoS::AtLeastOnce));
+    bench.session.handle_queued(queued(QoS::AtLeastOnce));
+    let (mut state, ..) = bench.session.into_remains();
+    let narrower = Grant::service("console", scope::parse_all("sub:b").unwrap(), i64::MAX);
+    let ended = state.narrow(&narrower);
+    assert_eq!(ended, [Filter::new("a").unwrap()]);
+    assert_eq!(state.subscriptions().map(Filter::as_str).collect::<Vec<_>>(), ["b"]);
+    assert!(!Bench::resumed_service(Version::V5, "sub:b", state).session.send_again(), "the message was on `a`");
+}
+
+#[test]
+fn a_device_that_forgot_its_identifiers_does_not_lose_a_reading() {
+    for (version, first) in [(Version::V311, rejected(Reason::Corrupt)), (Version::V5, Settled::Stored)] {
+        let mut bench = Bench::device(version);
+        bench.publish("devices/pump/telemetry", QoS::ExactlyOnce, 1);
+        let ticket = tickets(&bench.outputs())[0];
+        bench.session.handle_settled(ticket, first);
+        let (state, ..) = bench.session.into_remains();
+        let grant = Grant::device("pump", i64::MAX).unwrap();
+        let mut rebooted = Bench::with(|now| terms(version, grant, now), state);
+        rebooted.publish("devices/pump/telemetry", QoS::ExactlyOnce, 1);
+        assert_eq!(tickets(&rebooted.outputs()).len(), 1, "the counter under the seal tells what is new");
+    }
+}
+
+#[test]
+fn qos_2_that_was_handed_on_is_not_handed_on_again_after_a_reconnect() {
+    let mut bench = Bench::device(Version::V5);
+    bench.publish("devices/pump/telemetry", QoS::AtLeastOnce, 1);
+    bench.publish("devices/pump/answers", QoS::ExactlyOnce, 2);
+    assert!(bench.sent().is_empty(), "its PUBREC waits for the telemetry before it");
+    let (state, ..) = bench.session.into_remains();
+    let grant = Grant::device("pump", i64::MAX).unwrap();
+    let mut back = Bench::with(|now| terms(Version::V5, grant, now), state);
+    back.publish("devices/pump/answers", QoS::ExactlyOnce, 2);
+    let outputs = back.outputs();
+    assert!(matches!(outputs[..], [Output::Send(Packet::PubRec(_))]), "[MQTT-4.3.3-10]");
+}
+
+#[test]
+fn identifiers_of_an_earlier_connection_do_not_count_against_the_receive_maximum() {
+    let mut bench = Bench::service(Version::V5, "pub:a");
+    for id in 1..=RECEIVE_MAXIMUM {
+        bench.publish("a", QoS::ExactlyOnce, id);
+    }
+    let (state, ..) = bench.session.into_remains();
+    let mut back = Bench::resumed_service(Version::V5, "pub:a", state);
+    back.publish("a", QoS::ExactlyOnce, 9);
+    assert_eq!(back.session.ended(), None, "section 4.9: the quota begins anew");
 }
 
 #[test]
@@ -283,11 +356,14 @@ fn a_goodbye_takes_the_will_back_unless_it_says_otherwise() {
 }
 
 #[test]
-fn a_goodbye_may_shorten_the_session_but_not_revive_it() {
+fn a_goodbye_may_change_the_end_of_the_session_but_not_revive_it() {
     let goodbye = Disconnect { session_expiry_secs: Some(5), ..Disconnect::new(ReasonCode::Success) };
     let mut bench = Bench::device(Version::V5);
     bench.packet(Packet::Disconnect(goodbye.clone()));
     assert_eq!(bench.session.into_remains().1, Duration::from_secs(5));
+    let mut bench = Bench::device(Version::V5);
+    bench.packet(Packet::Disconnect(Disconnect { session_expiry_secs: Some(u32::MAX), ..goodbye.clone() }));
+    assert_eq!(bench.session.into_remains().1, Duration::from_secs(1000));
 
     let grant = Grant::device("pump", i64::MAX).unwrap();
     let ends_at_once = |now| Terms { expiry: Duration::ZERO, ..terms(Version::V5, grant, now) };

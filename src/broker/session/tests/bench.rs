@@ -39,6 +39,7 @@ pub(super) fn terms(version: Version, grant: Grant, now: Instant) -> Terms {
         subscriptions_max: 2,
         will: None,
         expiry: Duration::from_secs(100),
+        expiry_max: Duration::from_secs(1000),
     }
 }
 

@@ -1,0 +1,97 @@
+//! The driver: accepts connections, and lets go of whoever takes too long.
+
+use std::io::ErrorKind;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::field::display;
+use tracing::{debug, warn};
+
+use super::Limits;
+
+/// The longest head of a request, all lines together; hyper allows no less than 8 KiB.
+pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// How long to wait when the system has no socket for us: others have to close theirs first, and trying without a pause would be
+/// a busy loop.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `stop`; then takes no new connection, finishes the answers under way, if that takes no
+/// longer than the farewell may, and returns.
+pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => {}
+            stream = accept(&listener), if connections.len() < limits.connections_max => {
+                connections.spawn(answer(stream, router.clone(), limits, stop.clone()));
+            }
+        }
+    }
+    drop(listener);
+    let mut cut = 0;
+    while let Some(ended) = connections.join_next().await {
+        cut += usize::from(matches!(ended, Ok(Ended::Cut)));
+    }
+    if cut > 0 {
+        warn!(connections = cut, "HTTP connections did not end in time; they are cut.");
+    }
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                let address = listener.local_addr().ok().map(display);
+                warn!(address, %error, "An HTTP connection could not be accepted.");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// How a connection came to its end.
+enum Ended {
+    ByItself,
+    Cut,
+}
+
+/// One connection, until it ends by itself; or until its life or the door's ends it, after the answer under way.
+async fn answer(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) -> Ended {
+    let mut connection = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_timeout)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .with_upgrades()
+    );
+    let mut ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stop.cancelled() => None,
+        () = sleep(limits.life_max) => None,
+    };
+    if ended.is_none() {
+        connection.as_mut().graceful_shutdown();
+        ended = timeout(limits.farewell_timeout, connection).await.ok();
+    }
+    match ended {
+        Some(Ok(())) => Ended::ByItself,
+        Some(Err(error)) => {
+            debug!(%error, "An HTTP connection ended with an error.");
+            Ended::ByItself
+        }
+        None => Ended::Cut,
+    }
+}
