@@ -119,6 +119,26 @@ fn a_value_that_cannot_be_right_is_told_in_every_section() {
     }
 }
 
+/// The longest time that can be written. Added to any moment, or counted in milliseconds, it overflows.
+#[test]
+fn no_time_is_without_end() {
+    let longest = format!("{}s", u64::MAX);
+    for key in [
+        "edge.connect_timeout",
+        "auth.token_lifetime",
+        "seal.future_tolerance",
+        "seal.age_max",
+        "ingest.retry_delay_max",
+        "ingest.retry_window",
+        "broker.session_expiry_max",
+        "shutdown.timeout",
+    ] {
+        let variable = format!("SEALGATE__{}", key.to_uppercase().replace('.', "__"));
+        let told = told(&variables(&[(&variable, &longest)]));
+        assert!(told.len() == 1 && told[0].contains("is not within"), "{key}: {told:?}");
+    }
+}
+
 #[test]
 fn broken_syntax_does_not_hide_other_mistakes() {
     let told = told(&file("[edge]\nlisten = \nconnections_max = -1\n[edge]\n[log]\nlevel = 99999999999999999999"));
