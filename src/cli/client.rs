@@ -52,7 +52,9 @@ enum Verb {
         #[arg(long, value_enum, default_value = "text")]
         format: ListFormat,
     },
-    /// Refuse a service: its logins and its tokens.
+    /// Refuse a service: new tokens and new logins.
+    ///
+    /// A running gateway knows of it within a second. A connection that is open ends with its token at the latest.
     Disable {
         /// The service's name.
         name: String,

@@ -25,7 +25,7 @@ Examples:
   sealgate device list
   sealgate device disable sensor-1
 
-A running gateway knows of it at once.")]
+A running gateway knows of it within a second.")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -47,7 +47,9 @@ enum Verb {
         #[arg(long, value_enum, default_value = "text")]
         format: ListFormat,
     },
-    /// Refuse a device: its logins, its tokens and what it sends.
+    /// Refuse a device: new tokens, new logins, and what it sends.
+    ///
+    /// Its envelopes are refused as device_disabled from then on. A connection that is open ends with its token at the latest.
     Disable {
         /// The device's name.
         id: DeviceId,
