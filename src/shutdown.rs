@@ -13,6 +13,8 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::setting::{Mistake, outside};
+
 /// The section `[shutdown]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -30,11 +32,13 @@ impl Default for Config {
 
 impl Config {
     /// What is wrong with values that are well-formed: each with its key.
-    pub fn mistakes(&self) -> Vec<(&'static str, String)> {
-        let mistake = self.timeout.is_zero().then(|| ("timeout", "must be longer than zero".to_owned()));
-        mistake.into_iter().collect()
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        outside("timeout", self.timeout, Duration::from_millis(1)..=TIMEOUT_MAX).into_iter().collect()
     }
 }
+
+/// A gateway that drains for longer than a day is not on its way down; every supervisor kills it before.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Where the house is on its way down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -206,8 +210,10 @@ mod tests {
     }
 
     #[test]
-    fn no_time_at_all_is_a_mistake() {
+    fn no_time_at_all_and_time_without_end_are_mistakes() {
         assert!(LONG.mistakes().is_empty());
-        assert_eq!(Config { timeout: Duration::ZERO }.mistakes()[0].0, "timeout");
+        for timeout in [Duration::ZERO, Duration::MAX] {
+            assert_eq!(Config { timeout }.mistakes()[0].0, "timeout");
+        }
     }
 }

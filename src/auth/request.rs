@@ -11,6 +11,7 @@ use base64::engine::GeneralPurpose;
 use base64::engine::general_purpose::GeneralPurposeConfig;
 use percent_encoding::percent_decode_str;
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 use super::secret::{ClientSecret, is_credential};
 
@@ -72,12 +73,12 @@ impl TokenRequest {
     /// What RFC 6749 section 5.2 has for its fault.
     pub(crate) fn parse(authorization: Option<&str>, body: &[u8]) -> Result<TokenRequest, TokenRefused> {
         let mut form = Form::parse(body)?;
-        match form.take("grant_type").as_deref() {
+        match form.take("grant_type").as_ref().map(|grant_type| grant_type.as_str()) {
             Some("client_credentials") => {}
             Some(_) => return Err(TokenRefused::UnsupportedGrantType),
             None => return Err(TokenRefused::InvalidRequest),
         }
-        let scope = form.take("scope");
+        let scope = form.take("scope").map(public);
         let (client_id, client_secret) = match authorization {
             Some(header) => basic(header, &mut form)?,
             None => posted(&mut form)?,
@@ -101,14 +102,15 @@ impl TokenRequest {
     }
 }
 
-/// The parameters, each of which came once; one without a value did not come (RFC 6749 section 3.2).
-struct Form(BTreeMap<String, String>);
+/// The parameters, each of which came once; one without a value did not come (RFC 6749 section 3.2). One of them may be a
+/// secret, so all values are wiped, whatever becomes of the request.
+struct Form(BTreeMap<String, Zeroizing<String>>);
 
 impl Form {
     fn parse(body: &[u8]) -> Result<Form, TokenRefused> {
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(body) {
-            if parameters.insert(name.into_owned(), value.into_owned()).is_some() {
+            if parameters.insert(name.into_owned(), Zeroizing::new(value.into_owned())).is_some() {
                 return Err(TokenRefused::InvalidRequest);
             }
         }
@@ -116,9 +118,14 @@ impl Form {
         Ok(Form(parameters))
     }
 
-    fn take(&mut self, name: &str) -> Option<String> {
+    fn take(&mut self, name: &str) -> Option<Zeroizing<String>> {
         self.0.remove(name)
     }
+}
+
+/// A value that is no secret.
+fn public(mut value: Zeroizing<String>) -> String {
+    std::mem::take(&mut value)
 }
 
 /// client_secret_basic (RFC 6749 section 2.3.1): id and secret are form-encoded, then joined as HTTP Basic has it.
@@ -129,7 +136,7 @@ fn basic(header: &str, form: &mut Form) -> Result<(String, ClientSecret), TokenR
     }
     let (id, secret) = decode_basic(header).ok_or(TokenRefused::InvalidClient)?;
     // A bare client_id is no second authentication, as long as it is the same (RFC 6749 section 3.2.1).
-    if form.take("client_id").is_some_and(|other| other != id) {
+    if form.take("client_id").is_some_and(|other| *other != id) {
         return Err(TokenRefused::InvalidRequest);
     }
     Ok((id, secret))
@@ -139,7 +146,7 @@ fn basic(header: &str, form: &mut Form) -> Result<(String, ClientSecret), TokenR
 fn posted(form: &mut Form) -> Result<(String, ClientSecret), TokenRefused> {
     let id = form.take("client_id").filter(|id| is_credential(id)).ok_or(TokenRefused::InvalidClient)?;
     let secret = form.take("client_secret").ok_or(TokenRefused::InvalidClient)?;
-    Ok((id, ClientSecret::parse(&secret).ok_or(TokenRefused::InvalidClient)?))
+    Ok((public(id), ClientSecret::parse(&secret).ok_or(TokenRefused::InvalidClient)?))
 }
 
 fn decode_basic(header: &str) -> Option<(String, ClientSecret)> {
@@ -147,10 +154,10 @@ fn decode_basic(header: &str) -> Option<(String, ClientSecret)> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let decoded = zeroize::Zeroizing::new(LENIENT.decode(encoded.trim()).ok()?);
+    let decoded = Zeroizing::new(LENIENT.decode(encoded.trim()).ok()?);
     let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
     let id = percent_decode_str(id).decode_utf8().ok().filter(|id| is_credential(id))?;
-    let secret = zeroize::Zeroizing::new(percent_decode_str(secret).decode_utf8().ok()?.into_owned());
+    let secret = Zeroizing::new(percent_decode_str(secret).decode_utf8().ok()?.into_owned());
     Some((id.into_owned(), ClientSecret::parse(&secret)?))
 }
 

@@ -9,13 +9,14 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::output::{Format, ListFormat};
+use super::registry::{PAGE, not_added, state_is_set, word};
 use super::settings::Settings;
-use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text, word};
+use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text};
 use crate::auth::scope::{self, Scope};
 use crate::auth::secret::{new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
-use crate::store::{AddError, Found, NewService, Service, State, Store};
+use crate::store::{NewService, Service, State, Store};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -52,7 +53,9 @@ enum Verb {
         #[arg(long, value_enum, default_value = "text")]
         format: ListFormat,
     },
-    /// Refuse a service: its logins and its tokens.
+    /// Refuse a service: new tokens and new logins.
+    ///
+    /// A running gateway knows of it within a second. A connection that is open ends with its token at the latest.
     Disable {
         /// The service's name.
         name: String,
@@ -95,7 +98,7 @@ async fn add(config: &Config, store: &Store, name: &DeviceId, scopes: &[Scope], 
         scopes,
         created_at_ms: now_ms(),
     };
-    store.add_service(&service).await.map_err(|error| not_added(name, error))?;
+    store.add_service(&service).await.map_err(|error| not_added("service", name.as_str(), error))?;
     let credentials = Credentials {
         name: &service.name,
         client_id: &service.client_id,
@@ -105,13 +108,6 @@ async fn add(config: &Config, store: &Store, name: &DeviceId, scopes: &[Scope], 
     let printed = output::line(&credentials.in_format(format, config));
     printed.map_err(|error| anyhow!("service {name} is added, but its credentials could not be printed: {error}"))?;
     Ok(Exit::Done)
-}
-
-fn not_added(name: &DeviceId, error: AddError) -> Failure {
-    Failure::Failed(match error {
-        AddError::Exists => anyhow!("there is a service {name} already; nothing was changed"),
-        AddError::Store(error) => error.into(),
-    })
 }
 
 /// What a service needs, shown once.
@@ -156,9 +152,6 @@ and connects to {mqtt} with its name as user name and the token as password."
     }
 }
 
-/// Rows of one question to the database.
-const PAGE: u32 = 1000;
-
 async fn list(store: &Store, format: ListFormat) -> Done {
     if format == ListFormat::Text {
         output::line(&format!("{:<64}  {:<8}  {:<20}  SCOPES", "SERVICE", "STATE", "ADDED"))?;
@@ -185,9 +178,5 @@ fn described(service: &Service, format: ListFormat) -> String {
 }
 
 async fn set_state(store: &Store, name: &str, state: State) -> Done {
-    match store.set_service_state(name, state).await? {
-        Found::Yes => output::line(&format!("service {name} is {}", word(state)))?,
-        Found::No => return Err(anyhow!("there is no service {name}").into()),
-    }
-    Ok(Exit::Done)
+    state_is_set("service", name, state, store.set_service_state(name, state).await?)
 }

@@ -9,12 +9,13 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::output::{Format, ListFormat};
+use super::registry::{PAGE, not_added, state_is_set, word};
 use super::settings::Settings;
-use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text, word};
+use super::{Done, Exit, block_on, now_ms, open_existing, output, time_text};
 use crate::auth::secret::{new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
-use crate::store::{AddError, Device, Found, NewDevice, State, Store};
+use crate::store::{Device, NewDevice, State, Store};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -25,7 +26,7 @@ Examples:
   sealgate device list
   sealgate device disable sensor-1
 
-A running gateway knows of it at once.")]
+A running gateway knows of it within a second.")]
 pub(super) struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -47,7 +48,9 @@ enum Verb {
         #[arg(long, value_enum, default_value = "text")]
         format: ListFormat,
     },
-    /// Refuse a device: its logins, its tokens and what it sends.
+    /// Refuse a device: new tokens, new logins, and what it sends.
+    ///
+    /// Its envelopes are refused as device_disabled from then on. A connection that is open ends with its token at the latest.
     Disable {
         /// The device's name.
         id: DeviceId,
@@ -91,7 +94,7 @@ async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, format: Format) ->
         key_version_min: key_version,
         created_at_ms: now_ms(),
     };
-    cellar.store.add_device(&device).await.map_err(|error| not_added(id, error))?;
+    cellar.store.add_device(&device).await.map_err(|error| not_added("device", id.as_str(), error))?;
     let credentials = Credentials {
         device_id: id.as_str(),
         client_id: &device.client_id,
@@ -102,13 +105,6 @@ async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, format: Format) ->
     let printed = output::line(&credentials.in_format(format, config));
     printed.map_err(|error| anyhow!("device {id} is added, but its credentials could not be printed: {error}"))?;
     Ok(Exit::Done)
-}
-
-fn not_added(id: &DeviceId, error: AddError) -> Failure {
-    Failure::Failed(match error {
-        AddError::Exists => anyhow!("there is a device {id} already; nothing was changed"),
-        AddError::Store(error) => error.into(),
-    })
 }
 
 /// What a device needs, shown once.
@@ -157,9 +153,6 @@ and the token as password."
     }
 }
 
-/// Rows of one question to the database.
-const PAGE: u32 = 1000;
-
 async fn list(store: &Store, format: ListFormat) -> Done {
     if format == ListFormat::Text {
         output::line(&format!("{:<64}  {:<8}  {:<20}  LOWEST KEY", "DEVICE", "STATE", "ADDED"))?;
@@ -186,9 +179,5 @@ fn described(device: &Device, format: ListFormat) -> String {
 }
 
 async fn set_state(store: &Store, id: &DeviceId, state: State) -> Done {
-    match store.set_device_state(id.as_str(), state).await? {
-        Found::Yes => output::line(&format!("device {id} is {}", word(state)))?,
-        Found::No => return Err(anyhow!("there is no device {id}").into()),
-    }
-    Ok(Exit::Done)
+    state_is_set("device", id.as_str(), state, store.set_device_state(id.as_str(), state).await?)
 }

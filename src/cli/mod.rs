@@ -11,6 +11,7 @@ mod exit;
 mod inspect;
 mod log;
 mod output;
+mod registry;
 mod serve;
 mod settings;
 
@@ -27,7 +28,6 @@ use settings::Settings;
 
 use crate::config::Config;
 use crate::gateway::Cellar;
-use crate::store::State;
 
 /// What a command ends with.
 type Done = Result<Exit, Failure>;
@@ -126,14 +126,6 @@ const TIME_MS_MAX: u64 = 253_402_300_799_999;
 fn time_text(unix_ms: i64) -> String {
     let since = Duration::from_millis(u64::try_from(unix_ms).unwrap_or_default().min(TIME_MS_MAX));
     humantime_serde::re::humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
-}
-
-/// A state as it is printed.
-fn word(state: State) -> &'static str {
-    match state {
-        State::Enabled => "enabled",
-        State::Disabled => "disabled",
-    }
 }
 
 #[cfg(test)]

@@ -61,14 +61,18 @@ impl Config {
 
     /// What is wrong with values that are well-formed: each with its section.
     fn mistakes(&self) -> impl Iterator<Item = (&'static str, crate::setting::Mistake)> {
+        // Taken apart by name, so that a new section cannot be left out. What is well-formed in the log's is right.
+        let Config { edge, public, auth, admin, seal, ingest, store, broker, shutdown, log: log::Config { .. } } = self;
         let areas = [
-            ("edge", self.edge.mistakes()),
-            ("public", self.public.mistakes()),
-            ("admin", self.admin.mistakes()),
-            ("seal", self.seal.mistakes()),
-            ("ingest", self.ingest.mistakes()),
-            ("broker", self.broker.mistakes()),
-            ("shutdown", self.shutdown.mistakes()),
+            ("edge", edge.mistakes()),
+            ("public", public.mistakes()),
+            ("auth", auth.mistakes()),
+            ("admin", admin.mistakes()),
+            ("seal", seal.mistakes()),
+            ("ingest", ingest.mistakes()),
+            ("store", store.mistakes()),
+            ("broker", broker.mistakes()),
+            ("shutdown", shutdown.mistakes()),
         ];
         areas.into_iter().flat_map(|(section, found)| found.into_iter().map(move |mistake| (section, mistake)))
     }

@@ -93,6 +93,53 @@ fn all_mistakes_are_told_at_once_with_key_and_line() {
 }
 
 #[test]
+fn a_value_that_cannot_be_right_is_told_in_every_section() {
+    let wrong = [
+        ("edge.receive_maximum", "0"),
+        ("public.listen", "0.0.0.0:0"),
+        ("auth.token_lifetime", "0s"),
+        ("admin.listen", "0.0.0.0:0"),
+        ("seal.age_max", "0s"),
+        ("ingest.batch_rows_max", "0"),
+        ("store.data_dir", ""),
+        ("broker.sessions_max", "0"),
+        ("shutdown.timeout", "0s"),
+        ("log.level", "loud"),
+    ];
+    let names = wrong.map(|(name, _)| format!("SEALGATE__{}", name.to_uppercase().replace('.', "__")));
+    let settings: Vec<(&str, &str)> = names.iter().zip(wrong).map(|(name, (_, value))| (&**name, value)).collect();
+    let told = told(&variables(&settings));
+    assert_eq!(told.len(), wrong.len(), "{told:#?}");
+    for (variable, (key, _)) in names.iter().zip(wrong) {
+        assert!(told.iter().any(|line| line.starts_with(&format!("{variable}: {key}: "))), "{key}: {told:#?}");
+    }
+    let sections = names_known(Config::deserialize(Table::from_iter([("?".to_owned(), Value::Integer(0))])));
+    for section in sections {
+        assert!(wrong.iter().any(|(name, _)| name.split('.').next() == Some(&section)), "{section}: none is tried");
+    }
+}
+
+/// The longest time that can be written. Added to any moment, or counted in milliseconds, it overflows.
+#[test]
+fn no_time_is_without_end() {
+    let longest = format!("{}s", u64::MAX);
+    for key in [
+        "edge.connect_timeout",
+        "auth.token_lifetime",
+        "seal.future_tolerance",
+        "seal.age_max",
+        "ingest.retry_delay_max",
+        "ingest.retry_window",
+        "broker.session_expiry_max",
+        "shutdown.timeout",
+    ] {
+        let variable = format!("SEALGATE__{}", key.to_uppercase().replace('.', "__"));
+        let told = told(&variables(&[(&variable, &longest)]));
+        assert!(told.len() == 1 && told[0].contains("is not within"), "{key}: {told:?}");
+    }
+}
+
+#[test]
 fn broken_syntax_does_not_hide_other_mistakes() {
     let told = told(&file("[edge]\nlisten = \nconnections_max = -1\n[edge]\n[log]\nlevel = 99999999999999999999"));
     let places: Vec<&str> = told.iter().filter_map(|line| line.split_once(": ")).map(|(place, _)| place).collect();

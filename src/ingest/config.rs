@@ -44,7 +44,12 @@ impl Config {
             outside("batch_bytes_max", self.batch_bytes_max, 1..=1024 * 1024 * 1024),
             outside("in_flight_bytes_max", self.in_flight_bytes_max, 1024 * 1024..=usize::MAX),
             outside("retry_delay_max", self.retry_delay_max, Duration::from_millis(50)..=Duration::from_secs(3600)),
+            outside("retry_window", self.retry_window, Duration::ZERO..=RETRY_WINDOW_MAX),
         ];
         found.into_iter().flatten().collect()
     }
 }
+
+/// A device that still repeats itself after a day is not waiting for an answer. Bounded at all because the window is added to
+/// the time of a connection, and there is a last [`Instant`](std::time::Instant).
+const RETRY_WINDOW_MAX: Duration = Duration::from_secs(24 * 3600);

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::ledger::{EncodingLabel, Origin, Receipt};
-use super::{Config, Inbox, Ledger, Permit, Settled, content};
+use super::{Cause, Config, Inbox, Ledger, Permit, Settled, content};
 use crate::metrics::Label;
 use crate::seal::{Genuine, Guard, Reason, Refusal, Sender};
 use crate::store::{Accepted, Entry, Refused};
@@ -91,10 +91,20 @@ impl Ingest {
     }
 
     async fn look_up_and_judge(self, delivery: Delivery, receipt: Receipt, permit: Permit) {
+        let sender = tokio::select! {
+            sender = self.look_up(&delivery.device_id) => sender,
+            // The writer takes nothing any more, so nobody has to wait for the registry.
+            () = self.jobs.closed() => return receipt.give_up(Cause::Shutdown),
+        };
+        self.judge(delivery, receipt, permit, sender.as_deref());
+    }
+
+    /// Asks the registry until it answers.
+    async fn look_up(&self, device_id: &Arc<str>) -> Option<Arc<Sender>> {
         let mut delay = Duration::from_millis(50);
         loop {
-            match self.guard.look_up(&delivery.device_id).await {
-                Ok(sender) => return self.judge(delivery, receipt, permit, sender.as_deref()),
+            match self.guard.look_up(device_id).await {
+                Ok(sender) => return sender,
                 Err(error) => warn!(%error, "The registry cannot be read; the message is held."),
             }
             tokio::time::sleep(delay).await;

@@ -81,21 +81,30 @@ impl Writer {
 
     /// Writes until every [`Ingest`] is gone and the queue is empty, or until `give_up`.
     pub async fn run(mut self, give_up: CancellationToken) {
-        while self.gather().await {
+        loop {
+            let first = tokio::select! {
+                // First, so that what waits is given up with the rest and not committed one batch more.
+                biased;
+                () = give_up.cancelled() => return self.give_up(),
+                first = self.next() => first,
+            };
+            let Some(first) = first else { return };
+            self.gather(first);
             let Some(outcomes) = self.commit(&give_up).await else { return self.give_up() };
             self.settle(outcomes);
         }
     }
 
-    /// Takes what is waiting, up to the bounds; false: nothing will come any more.
-    async fn gather(&mut self) -> bool {
-        let first = match self.carried.take() {
-            Some(job) => job,
-            None => match self.queue.recv().await {
-                Some(job) => job,
-                None => return false,
-            },
-        };
+    /// The next message; none: nothing will come any more. Dropping the future loses nothing.
+    async fn next(&mut self) -> Option<Job> {
+        match self.carried.take() {
+            Some(job) => Some(job),
+            None => self.queue.recv().await,
+        }
+    }
+
+    /// Takes what is waiting behind `first`, up to the bounds.
+    fn gather(&mut self, first: Job) {
         let mut bytes = self.take(first);
         while self.entries.len() < self.batch_rows_max {
             let Ok(job) = self.queue.try_recv() else { break };
@@ -105,7 +114,6 @@ impl Writer {
             }
             bytes += self.take(job);
         }
-        true
     }
 
     fn take(&mut self, job: Job) -> usize {
@@ -174,7 +182,12 @@ impl Writer {
         self.queue.close();
         let queued = std::iter::from_fn(|| self.queue.try_recv().ok()).map(|job| job.pending.receipt);
         let count = held.chain(carried).chain(queued).map(|receipt| receipt.give_up(Cause::Shutdown)).count();
-        error!(messages = count, "The gateway ends before the database has come back; these were not acknowledged.");
+        if count > 0 {
+            error!(
+                messages = count,
+                "The gateway ends before the database has come back; these were not acknowledged."
+            );
+        }
     }
 }
 
@@ -202,3 +215,6 @@ fn kept(outcome: &Outcome) -> Option<Kept> {
 fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests;

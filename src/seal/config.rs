@@ -68,9 +68,16 @@ impl Config {
         let found = [
             // The smallest frame has 24 bytes of header, 32 of tag and 4 of CRC; the largest MQTT packet bounds the rest.
             outside("envelope_bytes_max", self.envelope_bytes_max, 60..=268_435_455),
-            self.age_max.and_then(|age| outside("age_max", age, Duration::from_secs(1)..=Duration::MAX)),
+            outside("future_tolerance", self.future_tolerance, Duration::ZERO..=FUTURE_TOLERANCE_MAX),
+            self.age_max.and_then(|age| outside("age_max", age, Duration::from_secs(1)..=AGE_MAX)),
             outside("device_cache_entries", self.device_cache_entries, 1..=usize::MAX),
         ];
         found.into_iter().flatten().collect()
     }
 }
+
+/// A clock that is further ahead than a day is wrong, and its times would stand in the tables before they come.
+const FUTURE_TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// A hundred years: older than the zero of Unix time. Who wants no limit leaves the key out.
+const AGE_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);

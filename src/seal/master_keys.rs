@@ -10,7 +10,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sealgate_envelope::{DeviceId, DeviceKey, MasterKey};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 const FILE_NAME: &str = "master.keys";
 /// 255 versions of 69 bytes at most; a longer file is not one of ours.
@@ -60,7 +60,7 @@ impl MasterKeys {
     pub fn open(data_dir: &Path) -> Result<Self, MasterKeysError> {
         let path = data_dir.join(FILE_NAME);
         match read(&path) {
-            Ok(text) => parse(&path, &text),
+            Ok(bytes) => parse(&path, &bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(MasterKeysError::Missing(path)),
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && may_be_read_by_others(&path) => {
                 Err(MasterKeysError::Exposed(path))
@@ -118,22 +118,28 @@ impl MasterKeys {
     }
 }
 
-fn read(path: &Path) -> io::Result<Zeroizing<String>> {
-    let file = File::open(path)?;
-    if file.metadata()?.mode() & 0o077 != 0 {
+fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut file = File::open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.mode() & 0o077 != 0 {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
-    let mut text = Zeroizing::new(String::with_capacity(4096));
-    file.take(FILE_BYTES_MAX).read_to_string(&mut text)?;
-    Ok(text)
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    // Of the file's length from the start: a buffer that grows leaves copies behind that nobody wipes.
+    let mut bytes = Zeroizing::new(vec![0; metadata.len() as usize]);
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn may_be_read_by_others(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o077 != 0)
 }
 
-fn parse(path: &Path, text: &str) -> Result<MasterKeys, MasterKeysError> {
+fn parse(path: &Path, bytes: &[u8]) -> Result<MasterKeys, MasterKeysError> {
     let malformed = |line, problem| MasterKeysError::Malformed { path: path.to_owned(), line, problem };
+    let text = std::str::from_utf8(bytes).map_err(|_| malformed(1, "the file is not text"))?;
     let mut versions: Vec<(u8, MasterKey)> = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let (version, key) = parse_line(line).map_err(|problem| malformed(index + 1, problem))?;
@@ -163,12 +169,10 @@ fn parse_line(line: &str) -> Result<(u8, MasterKey), &'static str> {
 /// Makes version 1 under another name and links it into place: of two that start at once, one wins and both read the winner's.
 fn make(path: &Path) -> Result<(), MasterKeysError> {
     let failed = |source| MasterKeysError::Io { path: path.to_owned(), source };
-    let mut key = Zeroizing::new([0; KEY_BYTES]);
-    getrandom::fill(&mut *key).map_err(MasterKeysError::NoRandomness)?;
-    let mut line = format!("1 {}\n", hex::encode(*key));
-    let draft = path.with_extension(format!("draft-{}", std::process::id()));
-    let linked = write_new(&draft, &line).and_then(|()| std::fs::hard_link(&draft, path));
-    line.zeroize();
+    let line = first_line().map_err(MasterKeysError::NoRandomness)?;
+    let draft = draft_of(path).map_err(MasterKeysError::NoRandomness)?;
+    write_new(&draft, &line).map_err(failed)?;
+    let linked = std::fs::hard_link(&draft, path);
     let removed = std::fs::remove_file(&draft);
     match linked {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
@@ -176,10 +180,31 @@ fn make(path: &Path) -> Result<(), MasterKeysError> {
     }
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+/// A new key as version 1.
+fn first_line() -> Result<Zeroizing<Vec<u8>>, getrandom::Error> {
+    let mut key = Zeroizing::new([0; KEY_BYTES]);
+    getrandom::fill(&mut *key)?;
+    let mut line = Zeroizing::new(vec![b'\n'; LINE_BYTES]);
+    line[..2].copy_from_slice(b"1 ");
+    hex::encode_to_slice(key.as_slice(), &mut line[2..LINE_BYTES - 1]).expect("LINE_BYTES has room for the digits");
+    Ok(line)
+}
+
+/// `1`, a space, the digits, the end of the line.
+const LINE_BYTES: usize = 2 + 2 * KEY_BYTES + 1;
+
+/// A name that nobody can have put something under.
+fn draft_of(path: &Path) -> Result<PathBuf, getrandom::Error> {
+    let mut name = [0; 8];
+    getrandom::fill(&mut name)?;
+    Ok(path.with_extension(format!("draft-{}", hex::encode(name))))
+}
+
+/// Writes a file that must not be there; if it cannot be written whole, nothing is left of it.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    written.or_else(|error| std::fs::remove_file(path).and(Err(error)))
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {
@@ -233,7 +258,7 @@ mod tests {
             ("twice", format!("{good}{good}")),
         ] {
             let directory = empty_directory(name);
-            write_new(&directory.join(FILE_NAME), &text).unwrap();
+            write_new(&directory.join(FILE_NAME), text.as_bytes()).unwrap();
             let result = MasterKeys::open_or_make(&directory);
             assert!(matches!(result, Err(MasterKeysError::Malformed { .. })), "{name}");
             assert_eq!(std::fs::read_to_string(directory.join(FILE_NAME)).unwrap(), text, "{name}");
@@ -241,9 +266,30 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_every_version_is_read_and_a_longer_one_is_not() {
+        let directory = empty_directory("long");
+        let text: String = (1..=255).map(|version| format!("{version} {}\n", "0f".repeat(32))).collect();
+        write_new(&directory.join(FILE_NAME), text.as_bytes()).unwrap();
+        assert_eq!(MasterKeys::open(&directory).unwrap().newest(), 255);
+        std::fs::write(directory.join(FILE_NAME), vec![b'1'; FILE_BYTES_MAX as usize + 1]).unwrap();
+        assert!(matches!(MasterKeys::open_or_make(&directory), Err(MasterKeysError::Io { .. })));
+    }
+
+    #[test]
+    fn what_is_there_is_never_written_over() {
+        let directory = empty_directory("there");
+        let path = directory.join(FILE_NAME);
+        write_new(&path, b"mine").unwrap();
+        assert_eq!(write_new(&path, b"yours").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        make(&path).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
     fn a_device_gets_the_versions_from_its_lowest_on() {
         let text = format!("1 {}\n3 {}\n", "01".repeat(32), "03".repeat(32));
-        let keys = parse(Path::new("master.keys"), &text).unwrap();
+        let keys = parse(Path::new("master.keys"), text.as_bytes()).unwrap();
         let device: DeviceId = "pump".parse().unwrap();
         let versions = |lowest| keys.device_keys(&device, lowest).into_iter().map(|(version, _)| version).collect();
         let (all, newer): (Vec<u8>, Vec<u8>) = (versions(1), versions(2));

@@ -1,5 +1,6 @@
 //! `[store]`: where the data lies, and how much of what was refused is kept.
 
+use crate::setting::{Mistake, outside};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -30,3 +31,21 @@ impl Default for Config {
         }
     }
 }
+
+impl Config {
+    /// What is wrong with values that are well-formed: each with its key.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let unnamed = self.data_dir.as_os_str().is_empty();
+        let found = [
+            unnamed.then(|| ("data_dir", "a data directory has a name; the current one is `.`".to_owned())),
+            outside("quarantine_rows_max", self.quarantine_rows_max, 0..=COUNT_MAX),
+            outside("quarantine_bytes_max", self.quarantine_bytes_max, 0..=COUNT_MAX),
+            outside("quarantine_device_rows_max", self.quarantine_device_rows_max, 0..=COUNT_MAX),
+            outside("quarantine_device_bytes_max", self.quarantine_device_bytes_max, 0..=COUNT_MAX),
+        ];
+        found.into_iter().flatten().collect()
+    }
+}
+
+/// The database counts in signed 64 bits.
+const COUNT_MAX: u64 = i64::MAX as u64;

@@ -92,12 +92,14 @@ impl Files {
     }
 }
 
-/// Takes the rights of others away from a file, if it is there.
+/// Takes the rights of others away from a file, if it is there: another process may end and take its log away meanwhile.
 fn tighten_file(path: &Path) -> io::Result<()> {
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.permissions().mode() & OTHERS == 0 => Ok(()),
-        Ok(_) => fs::set_permissions(path, Permissions::from_mode(FILE_MODE)),
+    let tightened = fs::metadata(path).and_then(|metadata| match metadata.permissions().mode() & OTHERS {
+        0 => Ok(()),
+        _ => fs::set_permissions(path, Permissions::from_mode(FILE_MODE)),
+    });
+    match tightened {
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+        done => done,
     }
 }

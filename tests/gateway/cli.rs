@@ -1,13 +1,17 @@
 //! The commands: what they print, with what they end, and what they leave untouched.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
-use crate::harness::{Gateway, Scratch};
+use crate::harness::{Device, Gateway, Scratch};
 
 const DONE: i32 = 0;
 const FAILED: i32 = 1;
@@ -97,6 +101,56 @@ fn a_database_of_a_newer_version_is_left_as_it_is() {
         assert_failed(&run(&scratch, "", &arguments), "newer");
     }
     assert!(fs::read(&database).unwrap() == before, "the database has changed");
+}
+
+#[test]
+fn first_starts_at_once_make_one_house() {
+    const AT_ONCE: usize = 6;
+    for _ in 0..3 {
+        let gateway = Gateway::prepare(&[]);
+        let ids: Vec<String> = (0..AT_ONCE).map(|number| format!("d{number}")).collect();
+        let outputs: Vec<Output> = thread::scope(|scope| {
+            let gateway = &gateway;
+            let add = |id: &str| gateway.run(&["device", "add", id, "--format", "json"]);
+            let running: Vec<_> = ids.iter().map(|id| scope.spawn(move || add(id))).collect();
+            running.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        for output in &outputs {
+            assert_eq!(ending(output), (DONE, String::new()));
+        }
+        let listed = String::from_utf8(gateway.run(&["device", "list"]).stdout).unwrap();
+        assert!(ids.iter().all(|id| listed.contains(id)), "{listed}");
+        // A key is derived from the master key, so whoever was sealed by another one is a stranger to this.
+        for (id, output) in ids.iter().zip(&outputs) {
+            let device = Device::from_json(&serde_json::from_slice(&output.stdout).unwrap());
+            let sealed = hex::encode(device.seal(1.0));
+            assert_eq!(ending(&gateway.run(&["inspect", "--hex", &sealed, "--device", id])), (DONE, String::new()));
+        }
+        let left = fs::read_dir(gateway.data_dir()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<BTreeSet<_>>(), ["master.keys", "sealgate.db"].map(Into::into).into());
+    }
+}
+
+/// SQLite refuses the switch of a new file to the write-ahead log at once while another writes to it, whatever the busy timeout.
+#[test]
+fn a_first_start_waits_for_whoever_holds_the_new_file() {
+    let scratch = Scratch::new("cli");
+    let data = scratch.join("data");
+    fs::DirBuilder::new().mode(0o700).create(&data).unwrap();
+    let mut shell = Command::new("sqlite3");
+    let mut shell = shell.arg(data.join("sealgate.db")).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut hold = shell.stdin.take().unwrap();
+    hold.write_all(b"BEGIN IMMEDIATE;\n.print held\n").unwrap();
+    shell.stdout.take().unwrap().read_exact(&mut [0; 5]).unwrap();
+
+    let (ended, end) = mpsc::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| ended.send(run(&scratch, "", &["device", "add", "d"])).unwrap());
+        assert!(end.recv_timeout(Duration::from_millis(500)).is_err(), "it did not wait");
+        drop(hold);
+        assert_eq!(ending(&end.recv().unwrap()), (DONE, String::new()));
+    });
+    shell.wait().unwrap();
 }
 
 #[test]

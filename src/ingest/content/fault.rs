@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::document::NESTING_MAX;
 use super::senml::{Label, RECORDS_MAX, VERSION};
-use super::{NAME_BYTES_MAX, READINGS_MAX};
+use super::{NAME_BYTES_MAX, READINGS_MAX, UNIT_BYTES_MAX};
 
 /// A payload that does not say what its content format promises.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -139,6 +139,9 @@ pub enum Fault {
     /// The name of a reading is too long.
     #[error("the name of a reading has more than {NAME_BYTES_MAX} bytes")]
     LongName,
+    /// The unit of a reading is too long.
+    #[error("a unit has more than {UNIT_BYTES_MAX} bytes")]
+    LongUnit,
     /// RFC 8428 section 4.5.1.
     #[error("a name has a character other than A-Z a-z 0-9 - : . / _, or starts with one of the latter five")]
     BadName,

@@ -2,8 +2,11 @@
 //!
 //! An envelope names the format of its payload by a CoAP content-format number. [`decode`] makes readings of it or refuses it as a
 //! whole; nothing is stored of a payload that is half understood. It is strict where two readers could differ (a key that comes
-//! twice, bytes after the end) and bounded in all that grows (records, names, nesting). It does not know who sent the payload, and
-//! no clock: times that the payload leaves open come from the caller.
+//! twice, bytes after the end) and bounded in all that grows (records, names, units, nesting). It does not know who sent the
+//! payload, and no clock: times that the payload leaves open come from the caller.
+//!
+//! RFC 8428 bounds no unit. Here it has at most 64 bytes: those of its registry are a few letters each, and a unit of one's
+//! own is a word that comes again and again, as the store keeps it, and no place for text.
 
 mod cbor;
 mod document;
@@ -26,6 +29,9 @@ const READINGS_MAX: usize = 1_000;
 
 /// The longest name of a reading, base name or path and all.
 const NAME_BYTES_MAX: usize = 256;
+
+/// The longest unit.
+const UNIT_BYTES_MAX: usize = 64;
 
 // IANA's registry of CoAP content-formats
 const OCTET_STREAM: u16 = 42;

@@ -12,9 +12,9 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::NAME_BYTES_MAX;
 use super::document::{Keys, Scalar, Sink, Step, double, finite, without_nul};
 use super::fault::{BadPayload, Fault};
+use super::{NAME_BYTES_MAX, UNIT_BYTES_MAX};
 use crate::store::{Reading, Value};
 
 pub use label::Label;
@@ -73,11 +73,11 @@ impl<'a> Pack<'a> {
             Label::BaseVersion => self.set_version(version(value)?)?,
             Label::BaseName => self.base.name = text(label, value)?,
             Label::BaseTime => self.base.time = number(label, value)?,
-            Label::BaseUnit => self.base.unit = Some(text(label, value)?),
+            Label::BaseUnit => self.base.unit = Some(unit(label, value)?),
             Label::BaseValue => self.base.value = number(label, value)?,
             Label::BaseSum => self.base.sum = Some(number(label, value)?),
             Label::Name => self.record.name = text(label, value)?,
-            Label::Unit => self.record.unit = Some(text(label, value)?),
+            Label::Unit => self.record.unit = Some(unit(label, value)?),
             Label::Value => self.record.number = Some(number(label, value)?),
             Label::StringValue => self.record.other = Some(Value::String(text(label, value)?.into_owned())),
             Label::BooleanValue => self.record.other = Some(Value::Boolean(boolean(label, value)?)),
@@ -216,6 +216,11 @@ fn text<'a>(label: Label, value: Scalar<'a>) -> Result<Cow<'a, str>, Fault> {
     let Scalar::Text(text) = value else { return Err(Fault::WrongType(label)) };
     without_nul(&text)?;
     Ok(text)
+}
+
+fn unit<'a>(label: Label, value: Scalar<'a>) -> Result<Cow<'a, str>, Fault> {
+    let unit = text(label, value)?;
+    if unit.len() > UNIT_BYTES_MAX { Err(Fault::LongUnit) } else { Ok(unit) }
 }
 
 fn number(label: Label, value: Scalar<'_>) -> Result<f64, Fault> {

@@ -1,12 +1,16 @@
 //! The numbers of words that come again and again, remembered.
 //!
-//! Bounded: two generations, of which the older is forgotten when the younger is full, so that words in use stay. What is
-//! forgotten is looked up in the table again. Only what is committed may be put in.
+//! Bounded: two generations, of which the older is forgotten when the younger is full, so that words in use stay; and a long
+//! word is not remembered at all. What is not remembered is looked up in the table again. Only what is committed may be put in.
 
 use std::collections::HashMap;
 
-/// Words in a generation. With names of the greatest length, 256 bytes, two generations are 20 MiB.
+/// Words in a generation. If all are of the greatest length, two generations are 20 MiB.
 const GENERATION_MAX: usize = 32_768;
+
+/// The longest word that is remembered, which is the longest name of a reading. Whoever fills the store bounds its words, but
+/// this memory is bounded without his help.
+const WORD_BYTES_MAX: usize = 256;
 
 /// A bounded memory of numbered words.
 #[derive(Default)]
@@ -26,8 +30,11 @@ impl Labels {
         Some(id)
     }
 
-    /// Remembers a word.
+    /// Remembers a word, if it is not too long.
     pub(super) fn insert(&mut self, word: Box<str>, id: i64) {
+        if word.len() > WORD_BYTES_MAX {
+            return;
+        }
         if self.young.len() >= GENERATION_MAX {
             self.old = std::mem::take(&mut self.young);
         }
@@ -38,6 +45,16 @@ impl Labels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_word_is_not_remembered() {
+        let mut labels = Labels::default();
+        let word = |bytes: usize| "w".repeat(bytes);
+        labels.insert(word(WORD_BYTES_MAX).into(), 1);
+        labels.insert(word(WORD_BYTES_MAX + 1).into(), 2);
+        assert_eq!(labels.find(&word(WORD_BYTES_MAX)), Some(1));
+        assert_eq!(labels.find(&word(WORD_BYTES_MAX + 1)), None);
+    }
 
     #[test]
     fn a_word_in_use_stays_while_others_pass_by() {

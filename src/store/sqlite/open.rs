@@ -9,7 +9,7 @@ use super::super::{OpenError, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// `Seal`, as SQLite's header has it at offset 68, <https://www.sqlite.org/fileformat.html#the_database_header>.
 const APPLICATION_ID: i64 = 0x5365_616C;
@@ -22,6 +22,9 @@ const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
 /// Longer than a command beside a running gateway holds the lock, or a gateway commits.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A first start holds its locks for a few syncs.
+const RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// What the first page says.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,7 +61,23 @@ pub(super) fn reading(files: &Files) -> SqliteConnectOptions {
 }
 
 /// Opens the writing connection of a database that is there and of our schema afterwards.
+///
+/// SQLite does not wait for every lock as the busy timeout says: of two that switch a new file to the write-ahead log, one is
+/// refused at once, because waiting for each other would never end. So a refusal for a lock is tried again, within the same
+/// timeout. A lock file of our own was weighed against it: it would not keep a shell out, nor another process that is closing.
 pub(super) async fn open(files: &Files) -> Result<SqliteConnection, OpenError> {
+    let deadline = now() + BUSY_TIMEOUT;
+    loop {
+        match try_open(files).await {
+            Err(OpenError::Database { source, .. }) if is_in_use(&source) && now() < deadline => {
+                tokio::time::sleep(RETRY_DELAY).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+async fn try_open(files: &Files) -> Result<SqliteConnection, OpenError> {
     if let Some(stamp) = look(files).await? {
         stamp.check(files)?;
     }
@@ -139,6 +158,13 @@ impl Stamp {
     }
 }
 
+/// Whether another connection holds a lock; the low byte of the extended code says so, whichever lock it is.
+fn is_in_use(error: &StoreError) -> bool {
+    const BUSY: i32 = 5;
+    let code = error.0.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse().ok()).is_some_and(|code: i32| code & 0xFF == BUSY)
+}
+
 /// What the engine says about a file that is none of its own is not worth more than that.
 fn database_error(files: &Files, error: sqlx::Error) -> OpenError {
     const NOT_A_DATABASE: &str = "26";
@@ -147,4 +173,9 @@ fn database_error(files: &Files, error: sqlx::Error) -> OpenError {
         Some(code) if code == NOT_A_DATABASE => OpenError::NotOurs { path },
         _ => OpenError::Database { path, source: StoreError::from(error) },
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "to open is to wait for others, which a driver does")]
+fn now() -> Instant {
+    Instant::now()
 }

@@ -75,6 +75,19 @@ async fn after_a_broken_transaction_the_same_batch_is_stored_once() {
     assert_eq!(store.commit(&batch).await.unwrap(), [Outcome::Stored, Outcome::Stored]);
 }
 
+/// Numbers come from `sqlite_sequence`, and a row under a number that is taken is as good as any.
+#[tokio::test]
+async fn a_good_row_is_held_and_not_refused_when_its_number_is_taken() {
+    let dir = TempDir::new();
+    let store = dir.store().await;
+    store.commit(&[entry(1, "a"), entry(2, "a")]).await.unwrap();
+    run(&mut dir.shell().await, "UPDATE sqlite_sequence SET seq = 1 WHERE name = 'envelope'").await;
+    assert!(matches!(store.commit(&[entry(3, "a")]).await, Err(CommitError::Passing(_))));
+    assert_eq!(count(&mut dir.shell().await, "quarantine").await, 0);
+    run(&mut dir.shell().await, "UPDATE sqlite_sequence SET seq = 2 WHERE name = 'envelope'").await;
+    assert_eq!(store.commit(&[entry(3, "a"), entry(2, "a")]).await.unwrap(), [Outcome::Stored, Outcome::Duplicate]);
+}
+
 #[tokio::test]
 async fn a_commit_that_is_given_up_leaves_the_store_working() {
     let dir = TempDir::new();

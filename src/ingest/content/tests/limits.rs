@@ -29,6 +29,16 @@ fn names_of_256_bytes_and_no_more() {
 }
 
 #[test]
+fn units_of_64_bytes_and_no_more() {
+    for label in ["u", "bu"] {
+        let of = |unit: String| senml(&format!(r#"[{{"n":"a","{label}":"{unit}","v":1}}]"#));
+        assert_eq!(of("u".repeat(64)).unwrap()[0].unit.as_deref().map(str::len), Some(64));
+        assert_eq!(fault(of("u".repeat(65))), Fault::LongUnit);
+        assert_eq!(fault(of("\u{b0}".repeat(33))), Fault::LongUnit, "bytes count, not characters");
+    }
+}
+
+#[test]
 fn nesting_of_32_levels_and_no_more() {
     let json = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     assert_eq!(plain(&json(32)), Ok(vec![]));
