@@ -21,6 +21,27 @@ pub trait Label: Copy + 'static {
     fn index(self) -> usize;
 }
 
+/// Makes a [`Label`] of an enum without fields: the label's name, and each variant's value, in the order of their declaration.
+macro_rules! label {
+    ($type:ident as $name:literal: $($variant:ident = $value:literal),+ $(,)?) => {
+        impl $crate::metrics::Label for $type {
+            const NAME: &'static str = $name;
+            const ALL: &'static [Self] = &[$($type::$variant),+];
+
+            fn as_str(self) -> &'static str {
+                match self {
+                    $($type::$variant => $value,)+
+                }
+            }
+
+            fn index(self) -> usize {
+                self as usize
+            }
+        }
+    };
+}
+pub(crate) use label;
+
 /// The series of one gateway. Each gateway has its own, so that two in one process do not mix.
 #[derive(Clone, Default)]
 pub struct Registry(prometheus::Registry);
@@ -103,19 +124,7 @@ mod tests {
         Blue,
     }
 
-    impl Label for Colour {
-        const NAME: &'static str = "colour";
-        const ALL: &'static [Self] = &[Colour::Red, Colour::Blue];
-        fn as_str(self) -> &'static str {
-            match self {
-                Colour::Red => "red",
-                Colour::Blue => "blue",
-            }
-        }
-        fn index(self) -> usize {
-            self as usize
-        }
-    }
+    label! { Colour as "colour": Red = "red", Blue = "blue" }
 
     #[test]
     fn every_value_of_a_label_stands_there_from_the_start() {

@@ -1,6 +1,6 @@
 //! What the broker counts.
 
-use crate::metrics::{CountBy, IntCounter, IntGauge, Label, Registry};
+use crate::metrics::{CountBy, IntCounter, IntGauge, Registry, label};
 
 /// Why a message did not reach a session that had subscribed to it.
 #[derive(Debug, Clone, Copy)]
@@ -13,22 +13,7 @@ pub(super) enum Drop {
     TooLarge,
 }
 
-impl Label for Drop {
-    const NAME: &'static str = "cause";
-    const ALL: &'static [Self] = &[Drop::QueueFull, Drop::Away, Drop::TooLarge];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Drop::QueueFull => "queue_full",
-            Drop::Away => "away",
-            Drop::TooLarge => "too_large",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
+label! { Drop as "cause": QueueFull = "queue_full", Away = "away", TooLarge = "too_large" }
 
 /// What a client asked for and its grant does not hold.
 #[derive(Debug, Clone, Copy)]
@@ -39,21 +24,7 @@ pub(super) enum Denied {
     Subscribe,
 }
 
-impl Label for Denied {
-    const NAME: &'static str = "action";
-    const ALL: &'static [Self] = &[Denied::Publish, Denied::Subscribe];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Denied::Publish => "publish",
-            Denied::Subscribe => "subscribe",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
+label! { Denied as "action": Publish = "publish", Subscribe = "subscribe" }
 
 /// The broker's series.
 #[derive(Clone)]

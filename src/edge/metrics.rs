@@ -1,7 +1,7 @@
 //! What the door counts.
 
 use crate::broker::Ended;
-use crate::metrics::{CountBy, IntCounter, IntGauge, Label, Registry};
+use crate::metrics::{CountBy, IntCounter, IntGauge, Registry, label};
 
 /// Why a client did not come in.
 #[derive(Debug, Clone, Copy)]
@@ -20,31 +20,14 @@ pub(super) enum Refused {
     TooManySessions,
 }
 
-impl Label for Refused {
-    const NAME: &'static str = "cause";
-    const ALL: &'static [Self] = &[
-        Refused::Timeout,
-        Refused::Malformed,
-        Refused::ClientId,
-        Refused::Login,
-        Refused::Will,
-        Refused::TooManySessions,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Refused::Timeout => "timeout",
-            Refused::Malformed => "malformed",
-            Refused::ClientId => "client_id",
-            Refused::Login => "login",
-            Refused::Will => "will",
-            Refused::TooManySessions => "too_many_sessions",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
+label! {
+    Refused as "cause":
+    Timeout = "timeout",
+    Malformed = "malformed",
+    ClientId = "client_id",
+    Login = "login",
+    Will = "will",
+    TooManySessions = "too_many_sessions",
 }
 
 /// Why a connection ended, without what is special to one.
@@ -60,35 +43,16 @@ enum Ending {
     Gone,
 }
 
-impl Label for Ending {
-    const NAME: &'static str = "cause";
-    const ALL: &'static [Self] = &[
-        Ending::ByClient,
-        Ending::PeerMisbehaved,
-        Ending::Silent,
-        Ending::TokenExpired,
-        Ending::TakenOver,
-        Ending::MessageLost,
-        Ending::ShuttingDown,
-        Ending::Gone,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Ending::ByClient => "by_client",
-            Ending::PeerMisbehaved => "peer_misbehaved",
-            Ending::Silent => "silent",
-            Ending::TokenExpired => "token_expired",
-            Ending::TakenOver => "taken_over",
-            Ending::MessageLost => "message_lost",
-            Ending::ShuttingDown => "shutting_down",
-            Ending::Gone => "gone",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
+label! {
+    Ending as "cause":
+    ByClient = "by_client",
+    PeerMisbehaved = "peer_misbehaved",
+    Silent = "silent",
+    TokenExpired = "token_expired",
+    TakenOver = "taken_over",
+    MessageLost = "message_lost",
+    ShuttingDown = "shutting_down",
+    Gone = "gone",
 }
 
 impl From<Ended> for Ending {

@@ -2,27 +2,10 @@
 
 use std::time::Duration;
 
-use crate::metrics::{CountBy, Histogram, IntCounter, Label, Registry};
+use crate::metrics::{CountBy, Histogram, IntCounter, Registry, label};
 use crate::store::Kept;
 
-impl Label for Kept {
-    const NAME: &'static str = "kept";
-    const ALL: &'static [Self] = &[Kept::Quarantined, Kept::OverBound];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Kept::Quarantined => "yes",
-            Kept::OverBound => "over_bound",
-        }
-    }
-
-    fn index(self) -> usize {
-        match self {
-            Kept::Quarantined => 0,
-            Kept::OverBound => 1,
-        }
-    }
-}
+label! { Kept as "kept": Quarantined = "yes", OverBound = "over_bound" }
 
 /// The pipeline's own series.
 #[derive(Clone)]

@@ -22,3 +22,6 @@ pub use ledger::{Cause, Counts, EncodingLabel, Inbox, Ledger, Origin, Receipt, S
 pub use metrics::Metrics;
 pub use pipeline::{Delivery, Ingest};
 pub use writer::{Verified, Writer};
+
+#[cfg(test)]
+mod tests;

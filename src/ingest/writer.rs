@@ -130,6 +130,7 @@ impl Writer {
             let began = now();
             let failure = match self.store.commit(&self.entries).await {
                 Ok(outcomes) => {
+                    #[expect(clippy::disallowed_methods, reason = "the writer is a driver")]
                     self.metrics.committed(self.entries.len(), began.elapsed());
                     if delay > RETRY_DELAY_MIN {
                         info!("The database commits again.");

@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use crate::metrics::{CountBy, IntGauge, Label, Registry};
+use crate::metrics::{CountBy, IntGauge, Registry, label};
 
 /// The series of this area.
 #[derive(Clone)]
@@ -49,21 +49,11 @@ impl Class {
     }
 }
 
-impl Label for Class {
-    const NAME: &'static str = "class";
-    const ALL: &'static [Self] = &[Class::Informed, Class::Served, Class::Redirected, Class::Refused, Class::Failed];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Class::Informed => "1xx",
-            Class::Served => "2xx",
-            Class::Redirected => "3xx",
-            Class::Refused => "4xx",
-            Class::Failed => "5xx",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
+label! {
+    Class as "class":
+    Informed = "1xx",
+    Served = "2xx",
+    Redirected = "3xx",
+    Refused = "4xx",
+    Failed = "5xx",
 }

@@ -30,7 +30,8 @@ impl Sender {
         self.keys.iter().find(|(valid, _)| *valid == version).map(|(_, key)| key)
     }
 
-    fn new(device: &Device, masters: &MasterKeys) -> Option<Self> {
+    /// The sender that `device` is; none: its name is not one that seals can bear.
+    pub(crate) fn new(device: &Device, masters: &MasterKeys) -> Option<Self> {
         let id: DeviceId = device.device_id.parse().ok()?;
         let derived = masters.device_keys(&id, device.key_version_min);
         let keys = derived.iter().map(|(version, key)| (*version, Key::new(key))).collect();

@@ -93,25 +93,4 @@ fn saturated_ms(duration: Duration) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const POLICY: TimePolicy =
-        TimePolicy { future_tolerance: Duration::from_secs(300), age_max: Some(Duration::from_secs(3600)) };
-
-    #[test]
-    fn time_within_policy_is_judged_to_the_millisecond() {
-        let now = 1_790_000_000_000;
-        assert_eq!(POLICY.check(Some(now + 300_000), now), None);
-        assert_eq!(POLICY.check(Some(now + 300_001), now), Some(Reason::Future));
-        assert_eq!(POLICY.check(Some(now - 3_600_000), now), None);
-        assert_eq!(POLICY.check(Some(now - 3_600_001), now), Some(Reason::Stale));
-    }
-
-    #[test]
-    fn without_a_clock_or_a_limit_nothing_is_stale() {
-        assert_eq!(POLICY.check(None, i64::MAX), None);
-        let ageless = TimePolicy { age_max: None, ..POLICY };
-        assert_eq!(ageless.check(Some(0), i64::MAX), None);
-    }
-}
+mod tests;

@@ -107,6 +107,12 @@ impl MasterKeys {
         *self.first().derive(b"sealgate/1 fingerprint")
     }
 
+    /// Without a file, for tests; versions ascend.
+    #[cfg(test)]
+    pub(crate) fn of(versions: impl IntoIterator<Item = (u8, [u8; KEY_BYTES])>) -> Self {
+        MasterKeys { versions: versions.into_iter().map(|(version, key)| (version, MasterKey::from(key))).collect() }
+    }
+
     fn first(&self) -> &MasterKey {
         &self.versions.first().expect("parse() refuses a file without a key").1
     }

@@ -239,3 +239,21 @@ fn one_connection_more_than_may_be_is_closed_and_counted() {
     eventually("the slot is free", || (gateway.metrics().value("sealgate_edge_connections", &[]) == 0.0).then_some(()));
     Client::of_device(&gateway, Version::V5, &device);
 }
+
+#[test]
+fn at_3_1_1_too_a_connection_ends_with_its_token_and_the_token_opens_no_other() {
+    let gateway = Gateway::start_with(&[("auth.token_lifetime", "3s")]);
+    let device = gateway.add_device("pump");
+    let login = Login::of_device(&gateway, &device);
+    let mut client = Client::connect(&gateway, Version::V311, &login);
+    assert!(client.until_closed().is_empty(), "3.1.1 has no word for it");
+    assert_eq!(ended(&gateway, "token_expired"), 1.0);
+
+    let mut again = Client::open(&gateway, Version::V311);
+    again.send(&Packet::Connect(login.connect(Version::V311).into()));
+    let Packet::ConnAck(answer) = again.receive() else { panic!("a CONNACK") };
+    assert_eq!(answer.code.connect_return_code(), 5); // 3.1.1 section 3.2.2.3
+    assert!(again.until_closed().is_empty(), "3.1.1 [MQTT-3.1.4-5]");
+    assert!(gateway.log().contains("A login is refused"), "{}", gateway.log());
+    assert!(!gateway.log().contains(&login.token), "a token is never logged");
+}

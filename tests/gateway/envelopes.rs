@@ -91,13 +91,14 @@ fn our_reading_of_the_specification_seals_the_vectors_byte_for_byte() {
 
 #[test]
 fn each_envelope_gets_its_answer_row_and_count_at_mqtt_5() {
-    let gateway = Gateway::start();
-    acceptance(&gateway, "5", &json!({ "duplicate_origin": "retry" }));
+    // With a limit on age, so that `stale` is answered here with its code.
+    let gateway = Gateway::start_with(&[("seal.age_max", "1h")]);
+    acceptance(&gateway, "5", &json!({ "stale_after_secs": 3600, "duplicate_origin": "retry" }));
 }
 
 #[test]
 fn each_envelope_gets_its_answer_row_and_count_at_mqtt_3_1_1() {
-    // With a limit on age, and without a window for retries.
+    // With the same limit on age, and without a window for retries.
     let gateway = Gateway::start_with(&[("seal.age_max", "1h"), ("ingest.retry_window", "0s")]);
     acceptance(&gateway, "3.1.1", &json!({ "stale_after_secs": 3600, "duplicate_origin": "replay" }));
 }

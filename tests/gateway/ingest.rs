@@ -1,11 +1,12 @@
 //! What an acknowledgement is worth: committed, exactly once, and kept through the end of the process.
 
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sealgate::mqtt::{Packet, QoS, ReasonCode, Version};
 
-use crate::harness::{Client, Device, Gateway, eventually};
+use crate::harness::{Client, Device, Gateway, Load, Login, eventually};
 
 fn stored(gateway: &Gateway) -> f64 {
     gateway.metrics().value("sealgate_ingest_stored_total", &[])
@@ -153,4 +154,118 @@ fn the_common_bound_in_bytes_holds_messages_back_and_loses_none() {
         }
     }
     assert_eq!(stored(&gateway), 64.0);
+}
+
+#[test]
+fn kill_9_under_load_keeps_all_that_was_acknowledged() {
+    const WINDOW: usize = 16;
+    let mut gateway = Gateway::start();
+    let devices: Vec<_> = (0..3).map(|number| Arc::new(gateway.add_device(&format!("pump-{number}")))).collect();
+    for _ in 0..3 {
+        let load = Load::start(&gateway, &devices, WINDOW);
+        eventually("the load is on its way", || {
+            let in_flight = gateway.metrics().value("sealgate_ingest_in_flight", &[]);
+            (load.acknowledged() >= 500 && in_flight > 0.0).then_some(())
+        });
+        gateway.kill9();
+        let reports = load.reports();
+        assert!(reports.iter().any(|report| !report.unanswered.is_empty()), "nothing was on the way");
+        gateway.restart();
+        for (device, report) in devices.iter().zip(reports) {
+            let stored = counters(&gateway, device);
+            let lost: Vec<_> = report.acknowledged.iter().filter(|counter| !stored.contains(counter)).collect();
+            assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+            // What was not answered may be stored or not; a device sends it again.
+            let mut again = Client::of_device(&gateway, Version::V5, device);
+            for envelope in report.unanswered {
+                assert_eq!(again.publish_acknowledged(&device.topic(), envelope).code, ReasonCode::Success);
+            }
+            let stored = counters(&gateway, device);
+            assert_eq!(stored, (1..=stored.len() as i64).collect::<Vec<_>>(), "each once, and none is missing");
+        }
+        assert!(gateway.law_holds());
+    }
+}
+
+#[test]
+fn keep_alive_stands_still_while_the_socket_is_not_read() {
+    let gateway = Gateway::start_with(&[("edge.receive_maximum", "2"), ("ingest.retry_delay_max", "100ms")]);
+    let pump = gateway.add_device("pump");
+    let mut connect = Login::of_device(&gateway, &pump).connect(Version::V311);
+    connect.keep_alive_secs = 1;
+    let mut client = Client::open(&gateway, Version::V311);
+    client.log_in(connect);
+    let lock = Lock::take(&gateway);
+    let ids: Vec<_> = (0..10).map(|_| client.publish(&pump.topic(), QoS::AtLeastOnce, pump.seal(1.0))).collect();
+    // More than two and a half times as long as a client may be silent whose socket is read [MQTT-3.1.2-24].
+    assert!(client.hears_nothing_for(Duration::from_secs(4)));
+    assert_eq!(gateway.metrics().value("sealgate_ingest_in_flight", &[]), 2.0, "the window is full");
+    drop(lock);
+    for id in ids {
+        let Packet::PubAck(ack) = client.receive() else { panic!("a PUBACK") };
+        assert_eq!(Some(ack.packet_id), id, "in order, 3.1.1 [MQTT-4.6.0-2]");
+    }
+    assert_eq!(counters(&gateway, &pump), (1..=10).collect::<Vec<i64>>());
+}
+
+#[test]
+fn a_stored_envelope_that_has_become_stale_is_stored_still() {
+    let mut gateway = Gateway::start();
+    let pump = gateway.add_device("pump");
+    let old = || {
+        let mut draft = pump.draft(1.0);
+        draft.time_ms = Some(1_700_000_000_000);
+        draft.seal()
+    };
+    let stored_in_time = old();
+    let mut client = Client::of_device(&gateway, Version::V5, &pump);
+    assert_eq!(client.publish_acknowledged(&pump.topic(), stored_in_time.clone()).code, ReasonCode::Success);
+    gateway.terminate();
+    gateway.set("seal.age_max", "1h");
+    gateway.restart();
+
+    let mut client = Client::of_device(&gateway, Version::V5, &pump);
+    let stale = client.publish_acknowledged(&pump.topic(), old());
+    assert_eq!(stale.reason_string.as_deref(), Some("stale"));
+    assert_eq!(client.publish_acknowledged(&pump.topic(), stored_in_time).code, ReasonCode::Success);
+    let metrics = gateway.metrics();
+    assert_eq!(metrics.sum("sealgate_ingest_duplicate_total"), 1.0);
+    assert_eq!((metrics.sum("sealgate_ingest_rejected_total"), metrics.law_difference()), (1.0, 0.0));
+    assert_eq!(gateway.sql("SELECT count(*) AS n FROM quarantine")[0]["n"], 1);
+    assert_eq!(counters(&gateway, &pump), [1]);
+}
+
+#[test]
+fn a_quarantine_over_its_bound_keeps_no_more_and_answers_all() {
+    let gateway = Gateway::start_with(&[("store.quarantine_device_rows_max", "3")]);
+    let pump = gateway.add_device("pump");
+    for version in [Version::V5, Version::V311] {
+        let mut client = Client::of_device(&gateway, version, &pump);
+        for _ in 0..4 {
+            let answer = client.publish_acknowledged(&pump.topic(), b"{}".as_slice());
+            if version == Version::V5 {
+                assert_eq!(answer.reason_string.as_deref(), Some("malformed"));
+            }
+        }
+    }
+    let metrics = gateway.metrics();
+    let kept = |kept| metrics.value("sealgate_ingest_quarantined_total", &[("kept", kept)]);
+    assert_eq!((kept("yes"), kept("over_bound")), (3.0, 5.0));
+    assert_eq!((metrics.sum("sealgate_ingest_rejected_total"), metrics.law_difference()), (8.0, 0.0));
+    assert_eq!(gateway.sql("SELECT count(*) AS n FROM quarantine")[0]["n"], 3);
+}
+
+#[test]
+fn telemetry_at_qos_0_is_stored() {
+    let gateway = Gateway::start();
+    let pump = gateway.add_device("pump");
+    for (version, sent) in [(Version::V5, 1), (Version::V311, 2)] {
+        let mut client = Client::of_device(&gateway, version, &pump);
+        client.publish(&pump.topic(), QoS::AtMostOnce, pump.seal(1.0));
+        eventually("it is stored", || (stored(&gateway) == f64::from(sent)).then_some(()));
+        client.send(&Packet::PingReq);
+        assert_eq!(client.receive(), Packet::PingResp, "it has no acknowledgement");
+    }
+    assert_eq!(counters(&gateway, &pump), [1, 2]);
+    assert!(gateway.law_holds());
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// What every room may use: it counts, and its `config.rs` speaks of settings.
 const EVERYONE: &[&str] = &["metrics", "setting"];
@@ -44,6 +45,27 @@ const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
 ];
+
+/// Crates that would bring a C build, a code generator or a TLS library of the system's; the C of SQLite is the one there is.
+const NEVER_BUILT: &[&str] = &["aws-lc-sys", "prost-build", "bindgen", "cmake", "openssl-sys"];
+
+/// Hosts of package registries, in two pieces each so that they do not stand here. Where packages come from is whoever builds'
+/// to set.
+const REGISTRIES: &[(&str, &str)] = &[
+    ("crates", ".io"),
+    ("pypi", ".org"),
+    ("pythonhosted", ".org"),
+    ("npmjs", ".org"),
+    ("npmjs", ".com"),
+    ("yarnpkg", ".com"),
+    ("proxy.golang", ".org"),
+    ("rubygems", ".org"),
+    ("repo.maven", ".apache.org"),
+    ("deb.debian", ".org"),
+];
+
+/// They name where each package came from.
+const LOCK_FILES: &[&str] = &["Cargo.lock"];
 
 /// The lines of a file, without its tests.
 const FILE_LINES_MAX: usize = 400;
@@ -164,6 +186,55 @@ fn readme_names_every_folder() {
             assert!(readme.contains(&format!("`{name}/")), "README.md does not say what is in {name}/");
         }
     }
+}
+
+#[test]
+fn nothing_is_built_that_needs_another_compiler() {
+    let lock: toml::Table = fs::read_to_string(root().join("Cargo.lock")).unwrap().parse().unwrap();
+    let packages = lock["package"].as_array().unwrap();
+    assert!(packages.len() > 100, "{} packages are too few to be all", packages.len());
+    let names = packages.iter().map(|package| package["name"].as_str().unwrap());
+    let found: Vec<&str> = names.filter(|name| NEVER_BUILT.contains(name)).collect();
+    assert!(found.is_empty(), "Cargo.lock names {found:?}");
+}
+
+#[test]
+fn no_file_names_a_package_registry() {
+    // A copy of the sources without their history has nothing to ask.
+    let Some(files) = tracked_files() else { return };
+    assert!(files.iter().any(|file| file.ends_with("README.md")), "{files:?}");
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| !LOCK_FILES.iter().any(|lock| file.ends_with(lock))) {
+        // One that is deleted and not committed yet names nothing.
+        let Ok(bytes) = fs::read(file) else { continue };
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        let hosts = REGISTRIES.iter().map(|(name, rest)| format!("{name}{rest}"));
+        found.extend(hosts.filter(|host| text.contains(host)).map(|host| format!("{}: {host}", relative(file))));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn unsafe_code_is_forbidden_in_every_member() {
+    let workspace = manifest(root());
+    assert_eq!(workspace["workspace"]["lints"]["rust"]["unsafe_code"].as_str(), Some("forbid"));
+    for member in workspace["workspace"]["members"].as_array().unwrap() {
+        let member = member.as_str().unwrap();
+        let inherits = manifest(&root().join(member)).get("lints").and_then(|lints| lints["workspace"].as_bool());
+        assert_eq!(inherits, Some(true), "{member} has lints of its own");
+    }
+}
+
+fn manifest(folder: &Path) -> toml::Table {
+    fs::read_to_string(folder.join("Cargo.toml")).unwrap().parse().unwrap()
+}
+
+/// What git knows of; none without a checkout, or without git.
+fn tracked_files() -> Option<Vec<PathBuf>> {
+    let listed = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().ok()?;
+    let names = String::from_utf8(listed.stdout).unwrap();
+    let files = names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).collect();
+    (listed.status.success() && !names.is_empty()).then_some(files)
 }
 
 /// A file of the root crate, as far as the plan speaks of it.

@@ -3,7 +3,7 @@
 //! Nothing here locks or knows of a receipt; [`Ledger`](super::Ledger) keeps one [`Counts`] behind its lock. That a verdict is
 //! counted and that a receipt ends are two steps, so that a test can do the one without the other and see the law fail.
 
-use crate::metrics::Label;
+use crate::metrics::{Label, label};
 use crate::seal::{Encoding, Reason};
 
 /// Every message that came in, by what became of it.
@@ -96,21 +96,7 @@ pub enum Origin {
     Replay,
 }
 
-impl Label for Origin {
-    const NAME: &'static str = "origin";
-    const ALL: &'static [Self] = &[Origin::Retry, Origin::Replay];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Origin::Retry => "retry",
-            Origin::Replay => "replay",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
+label! { Origin as "origin": Retry = "retry", Replay = "replay" }
 
 /// Why a message was dropped: neither stored nor refused, and never acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,21 +107,7 @@ pub enum Cause {
     Shutdown,
 }
 
-impl Label for Cause {
-    const NAME: &'static str = "cause";
-    const ALL: &'static [Self] = &[Cause::Lost, Cause::Shutdown];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Cause::Lost => "lost",
-            Cause::Shutdown => "shutdown",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
+label! { Cause as "cause": Lost = "lost", Shutdown = "shutdown" }
 
 /// The encoding that a refused message's first byte claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -161,21 +133,4 @@ impl From<Option<Encoding>> for EncodingLabel {
     }
 }
 
-impl Label for EncodingLabel {
-    const NAME: &'static str = "encoding";
-    const ALL: &'static [Self] =
-        &[EncodingLabel::Frame, EncodingLabel::Cose, EncodingLabel::Jws, EncodingLabel::Unknown];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            EncodingLabel::Frame => "frame",
-            EncodingLabel::Cose => "cose",
-            EncodingLabel::Jws => "jws",
-            EncodingLabel::Unknown => "unknown",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
+label! { EncodingLabel as "encoding": Frame = "frame", Cose = "cose", Jws = "jws", Unknown = "unknown" }

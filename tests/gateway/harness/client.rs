@@ -3,7 +3,7 @@
 //! Packets are made and read by the gateway's own codec, which is held against another in tests of its own; what it would not make
 //! goes out as bytes.
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroU16;
 use std::time::Duration;
@@ -119,6 +119,16 @@ impl Client {
         packet_id
     }
 
+    /// The same at QoS 1, on a connection that may end at any moment.
+    pub(crate) fn try_publish(&mut self, topic: &str, payload: impl Into<Bytes>) -> io::Result<NonZeroU16> {
+        let mut publish = Publish::new(Topic::new(topic).unwrap(), payload.into());
+        let packet_id = self.next_packet_id();
+        (publish.qos, publish.packet_id) = (QoS::AtLeastOnce, Some(packet_id));
+        let mut bytes = BytesMut::new();
+        encode(&Packet::Publish(publish), self.version, &mut bytes);
+        self.stream.write_all(&bytes).map(|()| packet_id)
+    }
+
     /// Publishes at QoS 1 and waits for the PUBACK.
     pub(crate) fn publish_acknowledged(&mut self, topic: &str, payload: impl Into<Bytes>) -> Ack {
         let packet_id = self.publish(topic, QoS::AtLeastOnce, payload);
@@ -149,6 +159,15 @@ impl Client {
         match self.receive_within(PATIENCE) {
             Received::Packet(packet) => packet,
             other => panic!("a packet was due: {other:?}"),
+        }
+    }
+
+    /// The next packet; none if the connection ends before it.
+    pub(crate) fn receive_or_end(&mut self) -> Option<Packet> {
+        match self.receive_within(PATIENCE) {
+            Received::Packet(packet) => Some(packet),
+            Received::End => None,
+            Received::Nothing => panic!("a packet was due, or the end of the connection"),
         }
     }
 

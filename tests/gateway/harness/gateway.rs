@@ -59,6 +59,11 @@ impl Gateway {
         Gateway { scratch, variables, process: None }
     }
 
+    /// Sets `area.key` from the next start on.
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.variables.push((variable(key), value.to_owned()));
+    }
+
     /// Starts it, again or for the first time, on the same data. The ports are others then.
     pub(crate) fn restart(&mut self) {
         assert!(self.process.is_none(), "it runs already");
