@@ -27,7 +27,8 @@ use crate::metrics::Registry;
 const LIMITS: Limits = Limits {
     connections_max: 64,
     head_timeout: Duration::from_secs(30),
-    life_max: Duration::from_secs(3600),
+    // Those who do not read must not keep those who would.
+    life_max: Duration::from_secs(60),
     farewell_timeout: Duration::from_secs(1),
 };
 

@@ -133,7 +133,7 @@ impl Auth {
         };
         self.0.metrics.tokens.inc(TokenResult::of(&result));
         if let Err(reason) = &result {
-            let client_id = request.as_ref().map_or("", TokenRequest::client_id);
+            let client_id = clipped(request.as_ref().map_or("", TokenRequest::client_id));
             tracing::warn!(client_id, reason = reason.as_str(), "A token is refused: {reason}.");
         }
         result
@@ -155,8 +155,12 @@ impl Auth {
     }
 }
 
-/// What a log line shows of a foreign name; `Debug` escapes it besides.
+/// What a log line shows of a foreign name; `Debug` escapes it besides. Whoever swaps name and secret must not find the secret in
+/// the log.
 fn clipped(name: &str) -> &str {
+    if secret::looks_like_one(name) {
+        return "(what looks like a secret)";
+    }
     let end = name.char_indices().nth(LOGGED_CHARS_MAX).map_or(name.len(), |(at, _)| at);
     &name[..end]
 }

@@ -50,6 +50,15 @@ impl std::fmt::Debug for ClientSecret {
     }
 }
 
+/// Whether a text has the shape of a client secret, of a seal key in hex, or of a token: a log line shows none of them, even where
+/// a name was due.
+pub(super) fn looks_like_one(text: &str) -> bool {
+    let secret = text.len() == 43 && is_credential(text);
+    let seal_key = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let token = text.starts_with("ey") && text.matches('.').count() == 2;
+    secret || seal_key || token
+}
+
 /// Makes a secret: the text for its owner, and the hash for the store.
 ///
 /// # Errors
@@ -123,5 +132,13 @@ mod tests {
         for text in ["", "a:b", "a b", "a+b", "ä", long.as_str()] {
             assert!(ClientSecret::parse(text).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_has_the_shape_of_a_secret_is_known() {
+        let (secret, _) = new_client_secret().unwrap();
+        assert!(looks_like_one(secret.expose()));
+        assert!(looks_like_one(&"0f".repeat(32)) && looks_like_one("eyJhbGciOiJFUzI1NiJ9.e30.c2ln"));
+        assert!(!looks_like_one(&new_client_id().unwrap()) && !looks_like_one("plant-7.pump:12"));
     }
 }

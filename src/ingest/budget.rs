@@ -97,6 +97,15 @@ pub struct Permit {
     charged: usize,
 }
 
+impl Permit {
+    /// Charges `bytes` more for a message that turned out to need them. They are there already, so this is not refused and may go
+    /// over the bound, by one message a connection at most; whoever asks next waits for it.
+    pub fn grow(&mut self, bytes: usize) {
+        self.budget.change(|pool| pool.grow(self.id, bytes));
+        self.charged += bytes;
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.budget.change(|pool| pool.release(self.id, self.charged));
@@ -127,6 +136,18 @@ mod tests {
         assert_eq!(budget.used_bytes(), 1_000, "a message outlives its connection");
         drop(permit);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn what_a_message_turns_out_to_need_is_charged_and_comes_back() {
+        let budget = Budget::new(2_000);
+        let (grown, other) = (budget.share(), budget.share());
+        let mut permit = grown.try_take(MESSAGE).unwrap();
+        permit.grow(5_000);
+        assert_eq!(budget.used_bytes(), 6_000);
+        assert!(other.try_take(MESSAGE).is_none(), "whoever asks next waits");
+        drop(permit);
+        assert!(other.try_take(MESSAGE).is_some());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::ledger::{EncodingLabel, Origin, Receipt};
 use super::{Cause, Config, Inbox, Ledger, Permit, Settled, content};
 use crate::metrics::Label;
 use crate::seal::{Genuine, Guard, Reason, Refusal, Sender};
-use crate::store::{Accepted, Entry, Refused};
+use crate::store::{Accepted, Entry, Reading, Refused, Value};
 
 /// One message to a telemetry topic, as the connection has it.
 pub struct Delivery {
@@ -112,11 +112,16 @@ impl Ingest {
         }
     }
 
-    fn judge(&self, delivery: Delivery, receipt: Receipt, permit: Permit, sender: Option<&Sender>) {
+    fn judge(&self, delivery: Delivery, receipt: Receipt, mut permit: Permit, sender: Option<&Sender>) {
         let judged = match self.guard.judge(&delivery.payload, sender, delivery.received_at_ms) {
             Ok(genuine) => accept(&delivery, &genuine),
             Err(refusal) => refuse(&delivery, refusal, None),
         };
+        if let Entry::Accepted(accepted) = &judged.entry
+            && let Some(bytes) = heap_bytes(&accepted.readings).checked_sub(READINGS_BYTES_FREE)
+        {
+            permit.grow(bytes);
+        }
         let pending = Pending {
             receipt,
             received_at: delivery.received_at,
@@ -128,6 +133,21 @@ impl Ingest {
         // Without a writer the job is dropped, and its receipt says Lost.
         let _ = self.jobs.send(Job { entry: judged.entry, pending });
     }
+}
+
+/// Readings up to this size are covered by what every permit charges besides the envelope.
+const READINGS_BYTES_FREE: usize = 512;
+
+/// What readings hold while they wait for the writer: a small envelope can say much, since SenML's base name stands in each record.
+fn heap_bytes(readings: &[Reading]) -> usize {
+    let strings = readings.iter().map(|reading| {
+        let value = match &reading.value {
+            Some(Value::String(text) | Value::Data(text)) => text.len(),
+            _ => 0,
+        };
+        reading.name.len() + reading.unit.as_ref().map_or(0, String::len) + value
+    });
+    std::mem::size_of_val(readings) + strings.sum::<usize>()
 }
 
 fn unix_ms(time: SystemTime) -> i64 {

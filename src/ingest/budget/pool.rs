@@ -2,7 +2,7 @@
 //!
 //! Pure: members ask, release and leave; who has been served is read back. Three rules:
 //!
-//! 1. What is held in all never exceeds the bound.
+//! 1. What is granted in all never exceeds the bound; what a message turned out to need besides ([`Pool::grow`]) may.
 //! 2. While others wait, a member that holds something takes no more than the bound divided by the number of members that hold
 //!    or wait. One that holds nothing may always take one message, so that a message greater than a part gets through.
 //! 3. Those that wait are served in the order in which they asked. Nobody overtakes, so a great message is not starved by small
@@ -78,6 +78,11 @@ impl<T: Clone> Pool<T> {
         self.ask(id, bytes.min(self.bytes_max));
         self.serve();
         self.fetch(id)
+    }
+
+    /// Charges a member more, whatever the bound; what it holds comes back by [`Pool::release`].
+    pub(super) fn grow(&mut self, id: MemberId, bytes: usize) {
+        self.update(id, |member| member.held += bytes);
     }
 
     /// Gives `charged` bytes back.

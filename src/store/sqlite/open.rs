@@ -105,7 +105,16 @@ async fn look(files: &Files) -> Result<Option<Stamp>, OpenError> {
     if std::fs::metadata(files.wal()).is_ok_and(|wal| wal.len() > 0) {
         return stamp_behind_log(files).await.map(Some).map_err(|error| database_error(files, error));
     }
+    // No stamp, and yet tables: another program's.
+    if stamp == Stamp::BLANK && schema_cookie(&header) != Some(0) {
+        return Err(OpenError::NotOurs { path: files.database().to_owned() });
+    }
     Ok(Some(stamp))
+}
+
+/// Counts the changes of the schema that a file has seen (section 1.3.9 of SQLite's file format).
+fn schema_cookie(header: &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(header.get(40..44)?.try_into().ok()?))
 }
 
 async fn stamp_behind_log(files: &Files) -> sqlx::Result<Stamp> {
@@ -121,12 +130,19 @@ async fn stamp(connection: &mut SqliteConnection) -> sqlx::Result<Stamp> {
     Ok(Stamp { application: row.try_get(0)?, schema: row.try_get(1)? })
 }
 
+async fn has_tables(connection: &mut SqliteConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM sqlite_schema)").fetch_one(connection).await
+}
+
 /// Brings the schema up to date, in one transaction. Another process may have done it while this one waited for the lock.
 async fn migrate(files: &Files, connection: &mut SqliteConnection) -> Result<(), OpenError> {
     let engine = |error: sqlx::Error| database_error(files, error);
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(engine)?;
     let found = stamp(&mut transaction).await.map_err(engine)?;
     found.check(files)?;
+    if found == Stamp::BLANK && has_tables(&mut transaction).await.map_err(engine)? {
+        return Err(OpenError::NotOurs { path: files.database().to_owned() });
+    }
     for migration in MIGRATIONS.iter().skip(found.schema as usize) {
         sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(engine)?;
     }

@@ -67,9 +67,11 @@ async fn what_is_not_ours_is_left_alone() {
     fs::create_dir(&data).unwrap();
     let mut other =
         SqliteConnectOptions::new().filename(dir.database()).create_if_missing(true).connect().await.unwrap();
-    run(&mut other, "CREATE TABLE photos (id); PRAGMA user_version = 1").await;
+    run(&mut other, "CREATE TABLE photos (id)").await;
+    let unstamped = fs::read(dir.database()).unwrap();
+    run(&mut other, "PRAGMA user_version = 1").await;
     other.close().await.unwrap();
-    for content in [fs::read(dir.database()).unwrap(), b"a letter".to_vec(), vec![0; 4096]] {
+    for content in [fs::read(dir.database()).unwrap(), unstamped, b"a letter".to_vec(), vec![0; 4096]] {
         fs::write(dir.database(), content).unwrap();
         let before = contents(&data);
         let refusal = refuse(&dir).await;
