@@ -22,14 +22,18 @@ pub enum Plaintext {
 
 /// A listener without TLS binds to loopback alone, unless the operator has given his word.
 pub fn exposed(listen: SocketAddr, plaintext: Option<Plaintext>) -> Option<Mistake> {
-    let safe = listen.ip().to_canonical().is_loopback() || plaintext.is_some();
-    (!safe).then(|| {
+    (is_exposed(listen) && plaintext.is_none()).then(|| {
         let sentence = format!(
             "{listen} is not a loopback address and this listener has no TLS: \
              listen on 127.0.0.1 behind a proxy that has it, or set plaintext = \"i-accept\" in this section"
         );
         ("listen", sentence)
     })
+}
+
+/// Whether others than this machine reach a listener there.
+pub fn is_exposed(listen: SocketAddr) -> bool {
+    !listen.ip().to_canonical().is_loopback()
 }
 
 /// A value outside of what is allowed.

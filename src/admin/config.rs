@@ -27,9 +27,4 @@ impl Config {
     pub fn mistakes(&self) -> Vec<Mistake> {
         exposed(self.listen, self.plaintext).into_iter().collect()
     }
-
-    /// Whether others than this machine can listen in.
-    pub(super) fn is_exposed(&self) -> bool {
-        exposed(self.listen, None).is_some()
-    }
 }

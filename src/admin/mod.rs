@@ -22,6 +22,7 @@ pub use config::Config;
 
 use crate::http::{self, Limits};
 use crate::metrics::Registry;
+use crate::setting::is_exposed;
 
 /// A few operators and scrapers, each of which asks every few seconds and keeps its connection.
 const LIMITS: Limits = Limits {
@@ -47,10 +48,10 @@ pub struct Door {
 impl Door {
     /// Takes over a bound socket. Says so, in the log and as a gauge, if it stands open without TLS.
     pub fn new(listener: TcpListener, config: &Config, registry: Registry) -> Self {
-        if config.is_exposed() {
+        if is_exposed(config.listen) {
             warn!(address = %config.listen, "The admin HTTP listener has no TLS and no login: others can read the metrics.");
         }
-        metrics::plaintext(&registry, config.is_exposed());
+        metrics::plaintext(&registry, is_exposed(config.listen));
         metrics::build_info(&registry);
         Door { listener, router: http::in_time(router(registry), REQUEST_TIMEOUT) }
     }

@@ -56,9 +56,4 @@ impl Config {
         ];
         found.into_iter().flatten().collect()
     }
-
-    /// Whether others than this machine can listen in.
-    pub(super) fn is_exposed(&self) -> bool {
-        exposed(self.listen, None).is_some()
-    }
 }

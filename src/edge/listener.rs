@@ -15,6 +15,7 @@ use super::{Config, Metrics, connection};
 use crate::auth::Auth;
 use crate::broker::Broker;
 use crate::metrics::IntGauge;
+use crate::setting::is_exposed;
 
 /// After a failed accept (no file descriptors left, as a rule) the next try waits this long instead of spinning.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -41,7 +42,7 @@ pub struct Listener {
 impl Listener {
     /// Takes over a bound socket. Says so, in the log and as a gauge, if it stands open without TLS.
     pub fn new(socket: TcpListener, house: House) -> Self {
-        let exposed = house.config.is_exposed();
+        let exposed = is_exposed(house.config.listen);
         if exposed {
             warn!(address = %house.config.listen, "The MQTT listener has no TLS: tokens and readings pass in the clear.");
         }

@@ -27,23 +27,19 @@ impl Config {
     pub fn mistakes(&self) -> Vec<Mistake> {
         exposed(self.listen, self.plaintext).into_iter().collect()
     }
-
-    /// Whether others than this machine can listen in.
-    pub(super) fn is_exposed(&self) -> bool {
-        exposed(self.listen, None).is_some()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::setting::is_exposed;
 
     #[test]
     fn without_tls_only_loopback_is_right_unless_the_operator_accepts() {
         let config = |text| toml::from_str::<Config>(text).unwrap();
-        assert!(Config::default().mistakes().is_empty() && !Config::default().is_exposed());
+        assert!(Config::default().mistakes().is_empty() && !is_exposed(Config::default().listen));
         assert_eq!(config("listen = \"0.0.0.0:0\"").mistakes().len(), 1);
         let accepted = config("listen = \"0.0.0.0:0\"\nplaintext = \"i-accept\"");
-        assert!(accepted.mistakes().is_empty() && accepted.is_exposed());
+        assert!(accepted.mistakes().is_empty() && is_exposed(accepted.listen));
     }
 }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::auth::{Auth, JWKS_PATH, METADATA_PATH, TOKEN_PATH};
 use crate::http::{self, Limits};
 use crate::metrics::Registry;
+use crate::setting::is_exposed;
 use metrics::{Class, Metrics};
 
 /// Anybody may connect here, and comes once an hour for a token.
@@ -48,10 +49,10 @@ impl Door {
     /// Takes over a bound socket. Says so, in the log and as a gauge, if it stands open without TLS.
     pub fn new(listener: TcpListener, auth: Auth, config: &Config, registry: &Registry) -> Self {
         let metrics = Metrics::new(registry);
-        if config.is_exposed() {
+        if is_exposed(config.listen) {
             tracing::warn!(address = %config.listen, "The public HTTP listener has no TLS: secrets and tokens pass in the clear.");
         }
-        metrics.plaintext.set(i64::from(config.is_exposed()));
+        metrics.plaintext.set(i64::from(is_exposed(config.listen)));
         Door { listener, router: router(auth, metrics) }
     }
 
