@@ -2,24 +2,46 @@
 
 use core::fmt;
 
-use sealgate_envelope::{Algorithm, DeviceId, Direction, Key, Message, SealError, seal_frame};
+use sealgate_envelope::{Algorithm, DeviceId, Key, Message, SealError};
 
 use crate::counter::Counter;
-use crate::outbox::{Outbox, Publish};
+use crate::outbox::{Attempt, Outbox, Publish};
+use crate::seal::Encoding;
+use crate::storage::{Slot, Storage};
 
-/// A device that keeps up to `SLOTS` frames of at most `BYTES` bytes until they are acknowledged.
-pub struct Device<const SLOTS: usize, const BYTES: usize> {
+/// A device that keeps frames of at most `BYTES` bytes in `SLOTS` places until they are acknowledged, without an allocator.
+pub type FixedDevice<const SLOTS: usize, const BYTES: usize> = Device<[Slot<[u8; BYTES]>; SLOTS]>;
+
+/// A device that keeps as many messages as its storage has slots until they are acknowledged.
+pub struct Device<S> {
     id: DeviceId,
     key: Key,
     key_version: u8,
+    encoding: Encoding,
     counter: Counter,
-    outbox: Outbox<SLOTS, BYTES>,
+    outbox: Outbox<S>,
 }
 
-impl<const SLOTS: usize, const BYTES: usize> Device<SLOTS, BYTES> {
-    /// A device after its boot, with nothing to send.
+/// A message in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queued {
+    /// What it is published under.
+    pub packet_id: u16,
+    /// The counter that it is sealed under.
+    pub counter: u64,
+}
+
+impl<const SLOTS: usize, const BYTES: usize> FixedDevice<SLOTS, BYTES> {
+    /// A device after its boot, with nothing to send. It seals frames.
     pub fn new(id: DeviceId, key: Key, key_version: u8, counter: Counter) -> Self {
-        Self { id, key, key_version, counter, outbox: Outbox::new() }
+        Self::with(id, key, key_version, counter, Encoding::Frame, [Slot::free([0; BYTES]); SLOTS])
+    }
+}
+
+impl<S: Storage> Device<S> {
+    /// A device after its boot, with nothing to send.
+    pub fn with(id: DeviceId, key: Key, key_version: u8, counter: Counter, encoding: Encoding, slots: S) -> Self {
+        Self { id, key, key_version, counter, encoding, outbox: Outbox::new(slots) }
     }
 
     /// Who it is.
@@ -27,20 +49,20 @@ impl<const SLOTS: usize, const BYTES: usize> Device<SLOTS, BYTES> {
         &self.id
     }
 
-    /// Seals a reading of `content_format` (a CoAP content-format) under the next counter, and puts it into the outbox. Gives
-    /// the counter. `now_ms` is the device's clock in Unix ms, none if it has no clock.
+    /// Seals a reading of `content_format` (a CoAP content-format) under the next counter, and puts it into the outbox.
+    /// `now_ms` is the device's clock in Unix ms, none if it has no clock.
     pub fn seal_reading(
         &mut self,
         now_ms: Option<i64>,
         content_format: u16,
         payload: &[u8],
-    ) -> Result<u64, SealReadingError> {
-        if self.outbox.is_full() {
+    ) -> Result<Queued, SealReadingError> {
+        if self.room() == 0 {
             return Err(SealReadingError::OutboxFull);
         }
         // A counter is used up even if sealing fails: a gap does no harm, a counter used twice does.
-        let counter = self.counter.take().ok_or(SealReadingError::CounterSpent)?;
-        let Self { id, key, key_version, outbox, .. } = self;
+        let counter = self.take_counter().ok_or(SealReadingError::CounterSpent)?;
+        let Self { id, key, key_version, encoding, outbox, .. } = self;
         let message = Message {
             algorithm: Algorithm::HmacSha256,
             key_version: *key_version,
@@ -49,9 +71,32 @@ impl<const SLOTS: usize, const BYTES: usize> Device<SLOTS, BYTES> {
             time_ms: now_ms,
             payload,
         };
-        let put = outbox.put(|room| seal_frame(room, &message, key, id, Direction::FromDevice));
-        put.ok_or(SealReadingError::OutboxFull)?.map_err(SealReadingError::Sealing)?;
-        Ok(counter)
+        let put = outbox
+            .put(encoding.bytes_max(&message), Attempt::First, |room| encoding.seal(room, &message, key, id))
+            .ok_or(SealReadingError::OutboxFull)?;
+        let packet_id = put.map_err(SealReadingError::Sealing)?;
+        Ok(Queued { packet_id, counter })
+    }
+
+    /// Puts an envelope that was sealed elsewhere into the outbox, by a sensor behind this device for example, and gives its
+    /// packet id. `attempt` says whether it was sent before.
+    pub fn forward(&mut self, envelope: &[u8], attempt: Attempt) -> Result<u16, SealReadingError> {
+        let put = self.outbox.put(envelope.len(), attempt, |room| {
+            let room = room.get_mut(..envelope.len()).ok_or(SealReadingError::Sealing(SealError::Room))?;
+            room.copy_from_slice(envelope);
+            Ok(envelope.len())
+        });
+        put.ok_or(SealReadingError::OutboxFull)?
+    }
+
+    /// The next counter, used up from now on; none if this boot has used up all of its own.
+    pub fn take_counter(&mut self) -> Option<u64> {
+        self.counter.take()
+    }
+
+    /// How many more messages the outbox takes.
+    pub fn room(&self) -> usize {
+        self.outbox.free()
     }
 
     /// The next message to publish, the oldest first; none until something is sealed or a connection is lost.
@@ -59,9 +104,10 @@ impl<const SLOTS: usize, const BYTES: usize> Device<SLOTS, BYTES> {
         self.outbox.poll()
     }
 
-    /// The gateway has acknowledged a message. What it thinks of it makes no difference here: it has it.
-    pub fn handle_ack(&mut self, packet_id: u16) {
-        self.outbox.acknowledge(packet_id);
+    /// The gateway has acknowledged a message, whose bytes come back; none if no such message awaits it. What the gateway thinks
+    /// of it makes no difference here: it has it.
+    pub fn handle_ack(&mut self, packet_id: u16) -> Option<&[u8]> {
+        self.outbox.acknowledge(packet_id)
     }
 
     /// A new connection stands: what the last one left unacknowledged is sent again, the very same bytes [MQTT-4.4.0-1].
@@ -70,7 +116,7 @@ impl<const SLOTS: usize, const BYTES: usize> Device<SLOTS, BYTES> {
     }
 }
 
-impl<const SLOTS: usize, const BYTES: usize> fmt::Debug for Device<SLOTS, BYTES> {
+impl<S> fmt::Debug for Device<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Device").field("id", &self.id).field("counter", &self.counter).finish_non_exhaustive()
     }
@@ -102,10 +148,9 @@ impl core::error::Error for SealReadingError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outbox::Attempt;
-    use sealgate_envelope::{DeviceKey, Policy, Sealed};
+    use sealgate_envelope::{DeviceKey, Direction, Policy, Sealed};
 
-    type Small = Device<3, 100>;
+    type Small = FixedDevice<3, 100>;
 
     fn device() -> Small {
         Device::new("pump".parse().unwrap(), key(), 1, Counter::at_boot(7).unwrap())
@@ -173,7 +218,7 @@ mod tests {
         device.poll_publish().unwrap();
         device.handle_ack(1);
         assert_eq!(
-            device.seal_reading(None, 42, b"x"),
+            device.seal_reading(None, 42, b"x").map(|queued| queued.counter),
             Ok(BOOT_7 + 4),
             "a refusal for want of room uses no counter up"
         );
@@ -184,7 +229,7 @@ mod tests {
         let mut device = device();
         let too_long = device.seal_reading(None, 42, &[0; 100]);
         assert_eq!(too_long, Err(SealReadingError::Sealing(SealError::Room)));
-        assert_eq!(device.seal_reading(None, 42, b"x"), Ok(BOOT_7 + 2));
+        assert_eq!(device.seal_reading(None, 42, b"x"), Ok(Queued { packet_id: 1, counter: BOOT_7 + 2 }));
     }
 
     #[test]
@@ -198,5 +243,19 @@ mod tests {
             assert!(packet_id > 1);
             device.handle_ack(packet_id);
         }
+    }
+
+    #[test]
+    fn what_was_sealed_elsewhere_is_sent_as_it_is() {
+        let mut device = device();
+        assert_eq!(device.forward(b"sealed elsewhere", Attempt::Again), Ok(1));
+        assert_eq!(
+            device.poll_publish(),
+            Some(Publish { packet_id: 1, attempt: Attempt::Again, bytes: b"sealed elsewhere" })
+        );
+        assert_eq!(device.handle_ack(1), Some(&b"sealed elsewhere"[..]));
+        assert_eq!(device.handle_ack(1), None);
+        assert_eq!(device.room(), 3);
+        assert_eq!(device.forward(&[0; 101], Attempt::First), Err(SealReadingError::Sealing(SealError::Room)));
     }
 }

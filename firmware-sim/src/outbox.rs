@@ -3,6 +3,8 @@
 //! The bytes stay as they were sealed: sealing a message anew under its counter would make it a replay, and under a new one a
 //! second reading. A message keeps its packet id too, so that an acknowledgement that comes late finds it.
 
+use crate::storage::{Buffer, Slot, Storage};
+
 /// A message to be published at QoS 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publish<'a> {
@@ -23,82 +25,80 @@ pub enum Attempt {
     Again,
 }
 
-/// Room for `SLOTS` messages of at most `BYTES` bytes. When it is full, nothing more is sealed.
-pub(crate) struct Outbox<const SLOTS: usize, const BYTES: usize> {
-    slots: [Slot<BYTES>; SLOTS],
-    sealed: u64,
+/// As many messages as its storage has slots. When it is full, nothing more is sealed.
+pub(crate) struct Outbox<S> {
+    slots: S,
+    count: u64,
 }
 
-#[derive(Clone, Copy)]
-struct Slot<const BYTES: usize> {
-    state: State,
-    /// The place of the message among all that were sealed.
-    place: u64,
-    packet_id: u16,
-    bytes: [u8; BYTES],
-    len: usize,
-}
-
+/// What becomes of a slot next.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(crate) enum State {
     Free,
     ToSend(Attempt),
     AwaitsAck,
 }
 
-impl<const SLOTS: usize, const BYTES: usize> Outbox<SLOTS, BYTES> {
-    const CAN_NUMBER_ITS_SLOTS: () = assert!(SLOTS < u16::MAX as usize, "each slot needs a packet id of its own");
-
-    pub(crate) fn new() -> Self {
-        let () = Self::CAN_NUMBER_ITS_SLOTS;
-        let free = Slot { state: State::Free, place: 0, packet_id: 0, bytes: [0; BYTES], len: 0 };
-        Self { slots: [free; SLOTS], sealed: 0 }
+impl<S: Storage> Outbox<S> {
+    /// With all slots free.
+    pub(crate) fn new(slots: S) -> Self {
+        assert!(slots.slots().len() < usize::from(u16::MAX), "each slot needs a packet id of its own");
+        Self { slots, count: 0 }
     }
 
-    pub(crate) fn is_full(&self) -> bool {
-        self.slots.iter().all(|slot| slot.state != State::Free)
+    /// How many more messages fit.
+    pub(crate) fn free(&self) -> usize {
+        self.slots.slots().iter().filter(|slot| slot.state == State::Free).count()
     }
 
-    /// Lets `seal` write into a free slot, and keeps the message if it succeeds. None if there is no free slot.
-    pub(crate) fn put<E>(&mut self, seal: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Option<Result<(), E>> {
+    /// Lets `fill` write into a free slot of `bytes` and say how many it used, and keeps the message under the packet id that
+    /// comes back. None if there is no free slot.
+    pub(crate) fn put<E>(
+        &mut self,
+        bytes: usize,
+        attempt: Attempt,
+        fill: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Option<Result<u16, E>> {
         let packet_id = self.free_packet_id();
-        let place = self.sealed + 1;
-        let slot = self.slots.iter_mut().find(|slot| slot.state == State::Free)?;
-        Some(seal(&mut slot.bytes).map(|len| {
-            *slot = Slot { state: State::ToSend(Attempt::First), place, packet_id, len, ..*slot };
-            self.sealed = place;
+        let place = self.count + 1;
+        let slot = self.slots.slots_mut().iter_mut().find(|slot| slot.state == State::Free)?;
+        Some(fill(slot.buffer.room(bytes)).map(|len| {
+            (slot.state, slot.place, slot.packet_id, slot.len) = (State::ToSend(attempt), place, packet_id, len);
+            self.count = place;
+            packet_id
         }))
     }
 
     /// The oldest message that is to be sent; it is taken for sent.
     pub(crate) fn poll(&mut self) -> Option<Publish<'_>> {
-        let waiting = self.slots.iter_mut().filter(|slot| matches!(slot.state, State::ToSend(_)));
+        let waiting = self.slots.slots_mut().iter_mut().filter(|slot| matches!(slot.state, State::ToSend(_)));
         let slot = waiting.min_by_key(|slot| slot.place)?;
         let State::ToSend(attempt) = slot.state else { return None };
         slot.state = State::AwaitsAck;
-        let bytes = slot.bytes.get(..slot.len)?;
+        let bytes = slot.buffer.bytes().get(..slot.len)?;
         Some(Publish { packet_id: slot.packet_id, attempt, bytes })
     }
 
-    /// Frees the slot of a message that was sent. An id of no such message changes nothing.
-    pub(crate) fn acknowledge(&mut self, packet_id: u16) {
-        let sent = |slot: &&mut Slot<BYTES>| slot.state == State::AwaitsAck && slot.packet_id == packet_id;
-        if let Some(slot) = self.slots.iter_mut().find(sent) {
-            slot.state = State::Free;
-        }
+    /// Frees the slot of a message that was sent, and gives its bytes. An id of no such message changes nothing.
+    pub(crate) fn acknowledge(&mut self, packet_id: u16) -> Option<&[u8]> {
+        let sent = |slot: &&mut Slot<S::Buffer>| slot.state == State::AwaitsAck && slot.packet_id == packet_id;
+        let slot = self.slots.slots_mut().iter_mut().find(sent)?;
+        slot.state = State::Free;
+        slot.buffer.bytes().get(..slot.len)
     }
 
     /// All that was sent and not acknowledged is to be sent again.
     pub(crate) fn resend(&mut self) {
-        for slot in self.slots.iter_mut().filter(|slot| slot.state == State::AwaitsAck) {
+        for slot in self.slots.slots_mut().iter_mut().filter(|slot| slot.state == State::AwaitsAck) {
             slot.state = State::ToSend(Attempt::Again);
         }
     }
 
     /// Packet ids go round, so that one is not used again at once, and pass over those in use.
     fn free_packet_id(&self) -> u16 {
-        let in_use = |id: &u16| self.slots.iter().any(|slot| slot.state != State::Free && slot.packet_id == *id);
-        let next = (self.sealed % u64::from(u16::MAX)) as u16;
+        let in_use =
+            |id: &u16| self.slots.slots().iter().any(|slot| slot.state != State::Free && slot.packet_id == *id);
+        let next = (self.count % u64::from(u16::MAX)) as u16;
         let mut ids = (0..u16::MAX).map(|step| 1 + ((u32::from(next) + u32::from(step)) % u32::from(u16::MAX)) as u16);
         ids.find(|id| !in_use(id)).expect("there are more ids than slots")
     }

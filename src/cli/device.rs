@@ -4,15 +4,15 @@
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use sealgate_envelope::DeviceId;
+use sealgate_envelope::{DeviceId, DeviceKey};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::output::{Format, ListFormat};
 use super::registry::{PAGE, not_added, state_is_set, word};
 use super::settings::Settings;
-use super::{Done, Exit, block_on, now_ms, open_existing, output, time_text};
-use crate::auth::secret::{new_client_id, new_client_secret};
+use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text};
+use crate::auth::secret::{ClientSecret, new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
 use crate::store::{Device, NewDevice, State, Store};
@@ -22,6 +22,7 @@ use crate::store::{Device, NewDevice, State, Store};
 Examples:
   sealgate device add sensor-1
   sealgate device add sensor-1 --format json
+  sealgate device add sim-{1..100} --format json > fleet.jsonl    # for firmware-sim
   eval \"$(sealgate device add sensor-1 --format shell)\"   # sets DEVICE_ID, DEVICE_SEAL_KEY …
   sealgate device list
   sealgate device disable sensor-1
@@ -34,10 +35,11 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Add a device and print its credentials, this once.
+    /// Add devices and print their credentials, this once.
     Add {
-        /// The device's name: 1 to 64 of A-Z a-z 0-9 . _ : -
-        id: DeviceId,
+        /// Their names: 1 to 64 of A-Z a-z 0-9 . _ : - each.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<DeviceId>,
         /// How the credentials are printed.
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
@@ -71,7 +73,7 @@ impl Arguments {
                 Verb::List { .. } | Verb::Disable { .. } | Verb::Enable { .. } => open_existing(&config).await?,
             };
             let done = match self.verb {
-                Verb::Add { id, format } => add(&config, &cellar, &id, format).await,
+                Verb::Add { ids, format } => add_all(&config, &cellar, &ids, format).await,
                 Verb::List { format } => list(&cellar.store, format).await,
                 Verb::Disable { id } => set_state(&cellar.store, &id, State::Disabled).await,
                 Verb::Enable { id } => set_state(&cellar.store, &id, State::Enabled).await,
@@ -82,7 +84,43 @@ impl Arguments {
     }
 }
 
+/// One after the other, each printed as soon as it is added: what was printed is added, wherever this ends.
+async fn add_all(config: &Config, cellar: &Cellar, ids: &[DeviceId], format: Format) -> Done {
+    if format == Format::Shell && ids.len() > 1 {
+        return Err(Failure::Unusable(anyhow!(
+            "--format shell is for one device: its variables have no other's names"
+        )));
+    }
+    for id in ids {
+        add(config, cellar, id, format).await?;
+    }
+    Ok(Exit::Done)
+}
+
 async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, format: Format) -> Done {
+    let enrolled = enrol(cellar, id).await?;
+    let credentials = Credentials {
+        device_id: id.as_str(),
+        client_id: &enrolled.client_id,
+        client_secret: enrolled.client_secret.expose(),
+        seal_key: &Zeroizing::new(hex::encode(enrolled.key.as_bytes())),
+        key_version: enrolled.key_version,
+    };
+    let printed = output::line(&credentials.in_format(format, config));
+    printed.map_err(|error| anyhow!("device {id} is added, but its credentials could not be printed: {error}"))?;
+    Ok(Exit::Done)
+}
+
+/// What a new device logs in and seals with.
+pub(super) struct Enrolled {
+    pub(super) client_id: String,
+    pub(super) client_secret: ClientSecret,
+    pub(super) key: DeviceKey,
+    pub(super) key_version: u8,
+}
+
+/// Adds a device.
+pub(super) async fn enrol(cellar: &Cellar, id: &DeviceId) -> Result<Enrolled, Failure> {
     let key_version = cellar.masters.newest();
     let key = cellar.masters.device_key(key_version, id);
     let key = key.ok_or_else(|| anyhow!("there is no master key of version {key_version}"))?;
@@ -95,16 +133,7 @@ async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, format: Format) ->
         created_at_ms: now_ms(),
     };
     cellar.store.add_device(&device).await.map_err(|error| not_added("device", id.as_str(), error))?;
-    let credentials = Credentials {
-        device_id: id.as_str(),
-        client_id: &device.client_id,
-        client_secret: client_secret.expose(),
-        seal_key: &Zeroizing::new(hex::encode(key.as_bytes())),
-        key_version,
-    };
-    let printed = output::line(&credentials.in_format(format, config));
-    printed.map_err(|error| anyhow!("device {id} is added, but its credentials could not be printed: {error}"))?;
-    Ok(Exit::Done)
+    Ok(Enrolled { client_id: device.client_id, client_secret, key, key_version })
 }
 
 /// What a device needs, shown once.

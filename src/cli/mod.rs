@@ -6,6 +6,8 @@
 mod check_config;
 mod client;
 mod completions;
+#[cfg(feature = "demo")]
+mod demo;
 mod device;
 mod exit;
 mod inspect;
@@ -54,6 +56,7 @@ struct CommandLine {
 
 const HELP: &str = "\
 Examples:
+  sealgate demo
   sealgate serve
   sealgate device add sensor-1
   sealgate client add console --scope 'sub:readings/#'
@@ -74,6 +77,9 @@ Exit codes:
 enum Command {
     /// Run the gateway until SIGTERM or SIGINT.
     Serve(serve::Arguments),
+    /// Run a gateway and a small fleet with faults, and hold what went wrong against what was counted.
+    #[cfg(feature = "demo")]
+    Demo(demo::Arguments),
     /// Add, list, disable or enable devices.
     Device(device::Arguments),
     /// Add, list, disable or enable services: the programs that are no devices.
@@ -90,6 +96,8 @@ impl Command {
     fn run(self, settings: &Settings) -> Done {
         match self {
             Command::Serve(arguments) => arguments.run(settings),
+            #[cfg(feature = "demo")]
+            Command::Demo(arguments) => arguments.run(settings),
             Command::Device(arguments) => arguments.run(settings),
             Command::Client(arguments) => arguments.run(settings),
             Command::CheckConfig(arguments) => arguments.run(settings),

@@ -1,0 +1,157 @@
+//! What fleet is run, against which gateway, how fast, and what goes wrong in it.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::fault::FaultRates;
+use super::link::MqttVersion;
+use crate::seal::Encoding;
+
+/// All that a fleet is told. The number of devices is that of their credentials.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where MQTT is spoken: `host:port`.
+    pub gateway: String,
+    /// The token endpoint, `http://…`.
+    pub token_url: String,
+    /// What the devices speak.
+    pub mqtt: MqttVersions,
+    /// How they seal.
+    pub encoding: Encodings,
+    /// How their readings are written.
+    pub content: Content,
+    /// Messages a second of each device.
+    pub rate: f64,
+    /// After so many messages a device is done.
+    pub messages_max: Option<u64>,
+    /// About how long a payload is, in bytes; what is too short for one reading is one reading.
+    pub payload_bytes: usize,
+    /// Messages of a device that are not acknowledged, 2 at least; the gateway may ask for fewer.
+    pub window: u16,
+    /// What chance begins with: the same seed draws the same faults and readings.
+    pub seed: u64,
+    /// How often the fleet has been booted: greater than ever before for these credentials, or counters are used again.
+    pub boot_count: u32,
+    /// What goes wrong, and how often.
+    pub faults: FaultRates,
+    /// What the gateway thinks of time.
+    pub policy: GatewayPolicy,
+    /// Over how long the devices are switched on, one after the other.
+    pub ramp: Duration,
+    /// The first pause before a device connects again; later ones double.
+    pub backoff_base: Duration,
+    /// The longest.
+    pub backoff_max: Duration,
+    /// MQTT's keep-alive.
+    pub keep_alive_secs: u16,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            gateway: "127.0.0.1:1883".to_owned(),
+            token_url: "http://127.0.0.1:8080/oauth/token".to_owned(),
+            mqtt: MqttVersions::Mixed,
+            encoding: Encodings::Frame,
+            content: Content::SenmlJson,
+            rate: 1.0,
+            messages_max: None,
+            payload_bytes: 140,
+            window: 32,
+            seed: 0,
+            boot_count: 0,
+            faults: FaultRates::default(),
+            policy: GatewayPolicy::default(),
+            ramp: Duration::ZERO,
+            backoff_base: Duration::from_millis(200),
+            backoff_max: Duration::from_secs(30),
+            keep_alive_secs: 60,
+        }
+    }
+}
+
+/// The gateway's policy on device time, as far as an expectation needs it (`[seal]` in its configuration).
+#[derive(Clone, Copy, Debug)]
+pub struct GatewayPolicy {
+    /// What is older is `stale`; none: nothing is.
+    pub age_max: Option<Duration>,
+    /// What is further ahead is `future`.
+    pub future_tolerance: Duration,
+}
+
+impl Default for GatewayPolicy {
+    fn default() -> Self {
+        GatewayPolicy { age_max: None, future_tolerance: Duration::from_secs(300) }
+    }
+}
+
+/// What the devices of a fleet speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MqttVersions {
+    /// MQTT 3.1.1.
+    #[value(name = "3.1.1")]
+    V311,
+    /// MQTT 5.0.
+    #[value(name = "5")]
+    V5,
+    /// One and the other in turn.
+    Mixed,
+}
+
+/// How the devices of a fleet seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Encodings {
+    /// Frames.
+    Frame,
+    /// COSE_Mac0.
+    Cose,
+    /// JWS compact.
+    Jws,
+    /// One after the other.
+    Mixed,
+}
+
+/// How readings are written (RFC 8428).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Content {
+    /// SenML in JSON, content format 110.
+    SenmlJson,
+    /// SenML in CBOR, content format 112.
+    SenmlCbor,
+}
+
+impl MqttVersions {
+    /// What the device at this place speaks.
+    pub fn of(self, place: usize) -> MqttVersion {
+        match self {
+            MqttVersions::V311 => MqttVersion::V311,
+            MqttVersions::V5 => MqttVersion::V5,
+            MqttVersions::Mixed if place.is_multiple_of(2) => MqttVersion::V5,
+            MqttVersions::Mixed => MqttVersion::V311,
+        }
+    }
+}
+
+impl Encodings {
+    /// How the device at this place seals. Two neighbours seal alike, so that each encoding meets each version of MQTT.
+    pub fn of(self, place: usize) -> Encoding {
+        const IN_TURN: [Encoding; 3] = [Encoding::Frame, Encoding::Cose, Encoding::Jws];
+        match self {
+            Encodings::Frame => Encoding::Frame,
+            Encodings::Cose => Encoding::Cose,
+            Encodings::Jws => Encoding::Jws,
+            Encodings::Mixed => IN_TURN[place / 2 % IN_TURN.len()],
+        }
+    }
+}
+
+impl Content {
+    /// The CoAP content-format.
+    pub fn format(self) -> u16 {
+        match self {
+            Content::SenmlJson => 110,
+            Content::SenmlCbor => 112,
+        }
+    }
+}

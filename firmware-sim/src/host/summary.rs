@@ -1,0 +1,112 @@
+//! What became of a fleet's messages: a table for people, JSON for programs.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::fault::{Expected, Fault};
+use super::tally::{Cell, Counts};
+
+/// The counts at the end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// How long it took.
+    pub seconds: f64,
+    /// Messages that were made.
+    pub messages: u64,
+    /// Those that were acknowledged.
+    pub acknowledged: u64,
+    /// Those that were not: left over.
+    pub left_over: u64,
+    /// How often one was sent once more.
+    pub sent_again: u64,
+    /// Readings that were dropped at the device, for want of room.
+    pub held_back: u64,
+    /// Connections that were made.
+    pub connections: u64,
+    /// Those that ended without being asked to.
+    pub lost_connections: u64,
+    /// Logins and connections that failed.
+    pub failed_attempts: u64,
+    /// Why the last of them did.
+    pub last_trouble: Option<String>,
+    /// Answers that are not those of the specification.
+    pub surprises: u64,
+    /// The first of them.
+    pub first_surprises: Vec<String>,
+    /// By what went wrong, and what must become of it.
+    pub rows: Vec<Row>,
+}
+
+/// Messages of one kind, or logins.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// What went wrong; none: nothing.
+    pub fault: Option<&'static str>,
+    /// What the specification says.
+    pub expected: &'static str,
+    /// How many were made.
+    pub made: u64,
+    /// How many were acknowledged, or refused if they are logins.
+    pub settled: u64,
+    /// How often one was sent once more.
+    pub sent_again: u64,
+}
+
+impl Summary {
+    pub(super) fn new(counts: Counts, took: Duration) -> Self {
+        let row = |((fault, expected), cell): (&(Option<Fault>, Expected), &Cell)| Row {
+            fault: fault.map(Fault::as_str),
+            expected: expected.as_str(),
+            made: cell.made,
+            settled: cell.settled,
+            sent_again: cell.sent_again,
+        };
+        Summary {
+            seconds: took.as_secs_f64(),
+            messages: counts.made(),
+            acknowledged: counts.settled(),
+            left_over: counts.made() - counts.settled(),
+            sent_again: counts.sent_again(),
+            held_back: counts.held_back,
+            connections: counts.connections,
+            lost_connections: counts.lost_connections,
+            failed_attempts: counts.failed_attempts,
+            surprises: counts.surprises,
+            rows: counts.cells.iter().map(row).collect(),
+            first_surprises: counts.first_surprises,
+            last_trouble: counts.last_trouble,
+        }
+    }
+
+    /// True: everything was acknowledged, and nothing otherwise than the specification says.
+    pub fn is_clean(&self) -> bool {
+        self.left_over == 0 && self.surprises == 0
+    }
+}
+
+/// The table.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<20} {:<16} {:>10} {:>12} {:>10}", "fault", "expected", "made", "acknowledged", "sent again")?;
+        for row in &self.rows {
+            let fault = row.fault.unwrap_or("none");
+            let Row { expected, made, settled, sent_again, .. } = row;
+            writeln!(f, "{fault:<20} {expected:<16} {made:>10} {settled:>12} {sent_again:>10}")?;
+        }
+        let Summary { messages, acknowledged, seconds, .. } = self;
+        let rate = *acknowledged as f64 / seconds.max(0.001);
+        writeln!(f, "\n{acknowledged} of {messages} messages acknowledged in {seconds:.1} s, {rate:.0} a second")?;
+        writeln!(
+            f,
+            "{} connections, {} lost, {} attempts failed, {} readings held back at the device",
+            self.connections, self.lost_connections, self.failed_attempts, self.held_back
+        )?;
+        if let Some(trouble) = &self.last_trouble {
+            writeln!(f, "the last trouble: {trouble}")?;
+        }
+        writeln!(f, "{} answers were not those of the specification", self.surprises)?;
+        self.first_surprises.iter().try_for_each(|surprise| writeln!(f, "  {surprise}"))
+    }
+}

@@ -1,0 +1,160 @@
+//! The demo's gateway: on free ports, with a database of its own that goes when the demo does.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use firmware_sim::host::{Credentials, Settings};
+use sealgate_envelope::{DeviceId, Key};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use zeroize::Zeroizing;
+
+use super::counted::Counted;
+use crate::auth::secret::new_client_id;
+use crate::cli::Failure;
+use crate::cli::device::enrol;
+use crate::config::Config;
+use crate::gateway::{Addresses, Cellar, Gateway, TaskEnded};
+use crate::shutdown::{self, Shutdown};
+
+/// A gateway that runs.
+pub(super) struct House {
+    addresses: Addresses,
+    data_dir: PathBuf,
+    /// Removed at the end; none: the data are the caller's to keep.
+    temporary: Option<Temporary>,
+    running: JoinHandle<Result<(), TaskEnded>>,
+    shutdown: Shutdown,
+}
+
+/// A directory that is removed with this.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+impl House {
+    /// Adds the devices, and opens the doors.
+    pub(super) async fn open(mut config: Config, devices: u32) -> Result<(House, Vec<Credentials>), Failure> {
+        let temporary = choose_data_dir(&mut config)?;
+        choose_ports(&mut config);
+        let data_dir = config.store.data_dir.clone();
+        let credentials = enrol_all(&config, devices).await?;
+        let shutdown = Shutdown::new();
+        tokio::spawn(shutdown::watch(shutdown.clone(), config.shutdown.clone(), async || std::future::pending().await));
+        let gateway = Gateway::start(config).await?;
+        let addresses = gateway.addresses();
+        let running = tokio::spawn(gateway.run(shutdown.clone()));
+        Ok((House { addresses, data_dir, temporary, running, shutdown }, credentials))
+    }
+
+    /// Where everything is, a line each.
+    pub(super) fn places(&self) -> String {
+        let Addresses { mqtt, public, admin } = self.addresses;
+        let mut lines = String::new();
+        let fate = if self.temporary.is_some() { "   (removed at the end; --data DIR keeps it)" } else { "" };
+        for (what, place) in [
+            ("MQTT", mqtt.to_string()),
+            ("tokens", format!("http://{public}/oauth/token")),
+            ("metrics", format!("http://{admin}/metrics")),
+            ("database", format!("{}{fate}", self.data_dir.join("sealgate.db").display())),
+        ] {
+            let _ = writeln!(lines, "  {what:<10} {place}");
+        }
+        lines
+    }
+
+    /// The same settings for a fleet of this house.
+    pub(super) fn point(&self, settings: Settings) -> Settings {
+        Settings {
+            gateway: self.addresses.mqtt.to_string(),
+            token_url: format!("http://{}/oauth/token", self.addresses.public),
+            ..settings
+        }
+    }
+
+    /// What the gateway counts, as any Prometheus reads it.
+    pub(super) async fn counted(&self) -> Result<Counted, Failure> {
+        if self.running.is_finished() {
+            return Err(anyhow!("the gateway has ended by itself").into());
+        }
+        let page = firmware_sim::host::http::get(&format!("http://{}/metrics", self.addresses.admin)).await?;
+        Ok(Counted::of(&String::from_utf8_lossy(page.body())))
+    }
+
+    /// The same, once the gateway has dealt with everything that came, and with the connections that brought it.
+    pub(super) async fn settled(&self, patience: Duration) -> Result<Counted, Failure> {
+        let deadline = now() + patience;
+        loop {
+            let counted = self.counted().await?;
+            if (counted.in_flight == 0 && counted.connections == 0) || now() > deadline {
+                return Ok(counted);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Takes the gateway down in order, and the temporary directory away.
+    pub(super) async fn close(self) -> Result<(), Failure> {
+        self.shutdown.drain();
+        let ended = self.running.await.map_err(|_| anyhow!("the gateway has panicked"))?;
+        drop(self.temporary);
+        Ok(ended?)
+    }
+}
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// A directory that was chosen is kept; the default is not for demos, whose devices nobody wants to find there.
+fn choose_data_dir(config: &mut Config) -> Result<Option<Temporary>, Failure> {
+    if config.store.data_dir != Config::default().store.data_dir {
+        return Ok(None);
+    }
+    let name = format!("sealgate-demo-{}", &new_client_id()?[..8]);
+    let directory = std::env::temp_dir().join(name);
+    config.store.data_dir = directory.clone();
+    Ok(Some(Temporary(directory)))
+}
+
+/// A port that was chosen is kept; the usual ones may be a real gateway's.
+fn choose_ports(config: &mut Config) {
+    let usual = Config::default();
+    if config.edge.listen == usual.edge.listen {
+        config.edge.listen.set_port(0);
+    }
+    if config.public.listen == usual.public.listen {
+        config.public.listen.set_port(0);
+    }
+    if config.admin.listen == usual.admin.listen {
+        config.admin.listen.set_port(0);
+    }
+}
+
+/// The store is closed again, for the gateway opens it anew.
+async fn enrol_all(config: &Config, devices: u32) -> Result<Vec<Credentials>, Failure> {
+    let cellar = Cellar::open(config).await?;
+    let mut credentials = Vec::new();
+    for number in 1..=devices {
+        let device_id: DeviceId = format!("demo-{number}").parse()?;
+        let enrolled = enrol(&cellar, &device_id).await?;
+        credentials.push(Credentials {
+            client_id: enrolled.client_id,
+            client_secret: Zeroizing::new(enrolled.client_secret.expose().to_owned()),
+            key: Key::new(&enrolled.key),
+            key_version: enrolled.key_version,
+            device_id,
+        });
+    }
+    cellar.store.close().await;
+    Ok(credentials)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a command is a driver")]
+fn now() -> Instant {
+    Instant::now()
+}
