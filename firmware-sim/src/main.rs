@@ -114,6 +114,8 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Summary, Failure> {
+    // A socket for each device. Where the system allows fewer, connecting says so.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let credentials = read_credentials(arguments)?;
     let settings = settings(arguments)?;
     let ledger = arguments.ledger.as_deref().map(create_ledger).transpose()?;

@@ -75,6 +75,8 @@ impl Arguments {
             config.log.level = Level::Error;
         }
         log::start(config.log);
+        // Two sockets for each device: both of its ends are in this process.
+        let _ = rlimit::increase_nofile_limit(u64::MAX);
         let runtime = Runtime::new()?;
         let done = runtime.block_on(self.show(config));
         runtime.shutdown_background();
@@ -85,6 +87,7 @@ impl Arguments {
         let mut signals = Signals::install()?;
         config.seal.age_max = Some(AGE_MAX);
         let fleet_settings = self.fleet(config.seal.future_tolerance);
+        fleet_settings.check().map_err(|error| Failure::Unusable(error.into()))?;
         let (house, credentials) = House::open(config, self.devices).await?;
         self.introduce(&house)?;
         let settings = house.point(fleet_settings);

@@ -27,6 +27,8 @@ impl Arguments {
     pub(super) fn run(self, settings: &Settings) -> Done {
         let config = settings.load()?;
         log::start(config.log);
+        // A socket for each client: systems start programs with a soft limit of 1,024, and let them raise it.
+        let _ = rlimit::increase_nofile_limit(u64::MAX);
         let runtime = Runtime::new()?;
         let done = runtime.block_on(serve(config));
         // What was told to stop at once must not be waited for here.

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oauth2::TokenUrl;
-use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -12,11 +10,10 @@ use tokio::time::timeout;
 use super::credentials::Credentials;
 use super::driver::{Driver, Phase, Shared};
 use super::ledger::Ledger;
-use super::settings::Settings;
+use super::settings::{BadSettings, Settings};
 use super::summary::Summary;
 use super::tally::Tally;
 use super::unit::Unit;
-use crate::Counter;
 
 /// A fleet under way. It runs on the tokio runtime that it was started on, and ends when it is dropped.
 pub struct Fleet {
@@ -27,28 +24,8 @@ pub struct Fleet {
     began: Instant,
 }
 
-/// Why a fleet is not started.
-#[derive(Debug, Error)]
-pub enum BadSettings {
-    /// The token endpoint has no address that can be read.
-    #[error("the token endpoint {0} is no address")]
-    TokenUrl(String),
-    /// Probabilities outside 0..=1, or more than 1 together.
-    #[error("the probabilities of faults must lie between 0 and 1, and those of messages be 1 together at most")]
-    Faults,
-    /// It does not fit into a counter.
-    #[error("the boot count {0} is too large for the counters of this encoding")]
-    BootCount(u32),
-    /// A rate that is no rate.
-    #[error("a rate must be a number that is not negative")]
-    Rate,
-}
-
 /// Devices that fetch a token and connect at the same time.
 const DIALS: usize = 64;
-
-/// A JWS counts to 2^53 - 1 only, and 32 bits of that are for messages.
-const BOOT_COUNT_MAX: u32 = (1 << 21) - 1;
 
 impl Fleet {
     /// Switches the devices on.
@@ -57,7 +34,7 @@ impl Fleet {
         credentials: &[Credentials],
         ledger: Option<Ledger>,
     ) -> Result<Fleet, BadSettings> {
-        let token_url = check(&settings)?;
+        let token_url = settings.check()?;
         let settings = Arc::new(settings);
         let (phase, watched) = watch::channel(Phase::Running);
         let tally = Tally::default();
@@ -108,19 +85,6 @@ fn turn(settings: &Settings, place: usize) -> Duration {
     let spread = (place as f64 * 0.618_033_988_749_894_9).fract();
     let interval = if settings.rate > 1.0 { 1.0 / settings.rate } else { 1.0 };
     settings.ramp.mul_f64(spread) + Duration::from_secs_f64(interval * spread)
-}
-
-fn check(settings: &Settings) -> Result<TokenUrl, BadSettings> {
-    if !settings.faults.are_valid() {
-        return Err(BadSettings::Faults);
-    }
-    if !(settings.rate >= 0.0 && settings.rate.is_finite()) {
-        return Err(BadSettings::Rate);
-    }
-    if settings.boot_count > BOOT_COUNT_MAX || Counter::at_boot(settings.boot_count).is_err() {
-        return Err(BadSettings::BootCount(settings.boot_count));
-    }
-    TokenUrl::new(settings.token_url.clone()).map_err(|_| BadSettings::TokenUrl(settings.token_url.clone()))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a fleet is a driver")]

@@ -33,9 +33,9 @@ mod unit;
 
 pub use credentials::{BadCredentials, Credentials};
 pub use fault::{BadFault, Expected, Fault, FaultRates};
-pub use fleet::{BadSettings, Fleet};
+pub use fleet::Fleet;
 pub use ledger::{Acknowledged, Ledger};
 pub use link::MqttVersion;
-pub use settings::{Content, Encodings, GatewayPolicy, MqttVersions, Settings};
+pub use settings::{BadSettings, Content, Encodings, GatewayPolicy, MqttVersions, Settings};
 pub use summary::{Row, Summary};
 pub use tally::{Cell, Counts, Tally};

@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
+use oauth2::TokenUrl;
+use thiserror::Error;
 
 use super::fault::FaultRates;
 use super::link::MqttVersion;
+use crate::Counter;
 use crate::seal::Encoding;
 
 /// All that a fleet is told. The number of devices is that of their credentials.
@@ -70,6 +73,42 @@ impl Default for Settings {
         }
     }
 }
+
+impl Settings {
+    /// What is wrong with them, if anything is; else the token endpoint.
+    pub fn check(&self) -> Result<TokenUrl, BadSettings> {
+        if !self.faults.are_valid() {
+            return Err(BadSettings::Faults);
+        }
+        if !(self.rate >= 0.0 && self.rate.is_finite()) {
+            return Err(BadSettings::Rate);
+        }
+        if self.boot_count > BOOT_COUNT_MAX || Counter::at_boot(self.boot_count).is_err() {
+            return Err(BadSettings::BootCount(self.boot_count));
+        }
+        TokenUrl::new(self.token_url.clone()).map_err(|_| BadSettings::TokenUrl(self.token_url.clone()))
+    }
+}
+
+/// Why no fleet can be run like this.
+#[derive(Debug, Error)]
+pub enum BadSettings {
+    /// The token endpoint has no address that can be read.
+    #[error("the token endpoint {0} is no address")]
+    TokenUrl(String),
+    /// Probabilities outside 0..=1, or more than 1 together.
+    #[error("the probabilities of faults must lie between 0 and 1, and those of messages be 1 together at most")]
+    Faults,
+    /// It does not fit into a counter.
+    #[error("the boot count {0} is too large for the counters of this encoding")]
+    BootCount(u32),
+    /// A rate that is no rate.
+    #[error("a rate must be a number that is not negative")]
+    Rate,
+}
+
+/// A JWS counts to 2^53 - 1 only, and 32 bits of that are for messages.
+const BOOT_COUNT_MAX: u32 = (1 << 21) - 1;
 
 /// The gateway's policy on device time, as far as an expectation needs it (`[seal]` in its configuration).
 #[derive(Clone, Copy, Debug)]

@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -62,6 +62,14 @@ impl Gateway {
     /// Sets `area.key` from the next start on.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.variables.push((variable(key), value.to_owned()));
+    }
+
+    /// Listens at the same addresses from the next start on, whatever happens to it.
+    pub(crate) fn keep_its_doors(&mut self) {
+        for key in ["edge.listen", "public.listen", "admin.listen"] {
+            let address = quiet_address();
+            self.set(key, &address.to_string());
+        }
     }
 
     /// Starts it, again or for the first time, on the same data. The ports are others then.
@@ -244,6 +252,13 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
         }
     });
     lines
+}
+
+/// An address at which nobody listens, and that the system gives to no outgoing connection: those have ports from 32768 on, and one
+/// of theirs would be in the way of a gateway that comes back.
+fn quiet_address() -> SocketAddr {
+    let bindable = |port: u16| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr()).ok();
+    (0..1_000).find_map(|_| bindable(fastrand::u16(20_000..32_000))).expect("one of twelve thousand ports is free")
 }
 
 /// `edge.listen` is `SEALGATE__EDGE__LISTEN`.

@@ -8,8 +8,10 @@
 
 #![allow(dead_code, unused_imports, reason = "a test takes of the harness what it needs")]
 
+mod checker;
 mod client;
 mod device;
+mod fleet;
 mod gateway;
 mod http;
 mod load;
@@ -18,8 +20,10 @@ mod scrape;
 mod scratch;
 mod wait;
 
+pub(crate) use checker::Rows;
 pub(crate) use client::{Client, Login};
 pub(crate) use device::{Device, Draft, Service};
+pub(crate) use fleet::RunningFleet;
 pub(crate) use gateway::Gateway;
 pub(crate) use http::{get, post_form};
 pub(crate) use load::{Load, Report};

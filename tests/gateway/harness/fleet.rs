@@ -1,0 +1,63 @@
+//! A simulated fleet against a gateway of a test.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use firmware_sim::host::{Credentials, Fleet, Ledger, Settings, Summary, Tally};
+use tokio::runtime::Runtime;
+
+use super::device::Device;
+use super::gateway::Gateway;
+use super::wait::PATIENCE;
+
+/// A fleet on a runtime of its own. It ends with the test.
+pub(crate) struct RunningFleet {
+    runtime: Runtime,
+    fleet: Option<Fleet>,
+}
+
+impl RunningFleet {
+    /// Switches the devices on. Where they go is `gateway`'s to say, the rest is `settings`'s.
+    pub(crate) fn start(
+        gateway: &Gateway,
+        settings: Settings,
+        credentials: &[Credentials],
+        ledger: Option<Ledger>,
+    ) -> Self {
+        let settings = Settings {
+            gateway: gateway.mqtt().to_string(),
+            token_url: format!("http://{}/oauth/token", gateway.public()),
+            backoff_base: Duration::from_millis(20),
+            backoff_max: Duration::from_millis(200),
+            ..settings
+        };
+        let runtime = Runtime::new().unwrap();
+        let fleet = runtime.block_on(async { Fleet::start(settings, credentials, ledger) }).unwrap();
+        RunningFleet { runtime, fleet: Some(fleet) }
+    }
+
+    pub(crate) fn tally(&self) -> Tally {
+        self.fleet.as_ref().expect("it runs").tally()
+    }
+
+    /// Measures no more, and waits until everything is acknowledged.
+    pub(crate) fn finish(mut self) -> Summary {
+        let fleet = self.fleet.take().expect("it runs");
+        self.runtime.block_on(fleet.finish(PATIENCE))
+    }
+}
+
+impl Gateway {
+    /// Adds devices, all by one command, whose output a fleet reads. Gives their seal keys too, by device.
+    pub(crate) fn add_fleet(&self, devices: usize) -> (Vec<Credentials>, HashMap<String, [u8; 32]>) {
+        let ids: Vec<String> = (1..=devices).map(|number| format!("sim-{number}")).collect();
+        let mut arguments = vec!["device", "add", "--format", "json"];
+        arguments.extend(ids.iter().map(String::as_str));
+        let output = self.run(&arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let printed = String::from_utf8(output.stdout).unwrap();
+        let devices = printed.lines().map(|line| Device::from_json(&serde_json::from_str(line).unwrap()));
+        let keys = devices.map(|device| (device.id, device.key)).collect();
+        (Credentials::read(&printed).unwrap(), keys)
+    }
+}
