@@ -16,7 +16,8 @@
 //! | [`store`] | the cellar: devices, envelopes, readings, quarantine; all the SQL there is |
 //! | [`mqtt`] | the language: bytes and packets of 3.1.1 and 5.0, topics and filters |
 //!
-//! Around them: [`gateway`] builds the house and takes it down, [`cli`] is the command line, [`config`] the settings
+//! Around them: [`gateway`] builds the house and takes it down, [`cli`] is the command line (its `demo` alone knows the simulated
+//! devices of `firmware-sim`), [`config`] the settings
 //! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted,
 //! [`http`] the bounds of both HTTP doors. The envelope itself is a crate of its own, `sealgate-envelope`, which
 //! firmware uses too.

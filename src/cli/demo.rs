@@ -103,10 +103,8 @@ impl Arguments {
     }
 
     fn fleet(&self, future_tolerance: Duration) -> firmware_sim::host::Settings {
-        // Dropped connections and logins are few, so that most of the time is left to messages.
-        let faults = FaultRates::all(self.faults)
-            .with(Fault::DroppedConnection, self.faults / 2.0)
-            .with(Fault::BadToken, (self.faults * 25.0).min(1.0));
+        // Logins are few beside messages, so more of them go wrong.
+        let faults = FaultRates::all(self.faults).with(Fault::BadToken, (self.faults * 25.0).min(1.0));
         firmware_sim::host::Settings {
             mqtt: self.mqtt,
             encoding: self.encoding,
@@ -120,9 +118,10 @@ impl Arguments {
 
     fn introduce(&self, house: &House) -> std::io::Result<()> {
         let Arguments { devices, rate, .. } = self;
+        let end = if self.duration.is_none() { " Ctrl-C ends it." } else { "" };
         let places = house.places();
         output::line(&format!(
-            "A gateway, and {devices} devices that send {rate} messages a second each and that things go wrong with.\n\n{places}"
+            "A gateway and {devices} simulated devices: each sends {rate} messages a second, and some go wrong on purpose.{end}\n\n{places}"
         ))
     }
 

@@ -150,12 +150,8 @@ fn ten_thousand_devices_fit_into_one_process() {
     rlimit::increase_nofile_limit(u64::MAX).unwrap();
     let gateway = Gateway::start_with(&[("log.level", "warn")]);
     let (credentials, _) = gateway.add_fleet(DEVICES);
-    let settings = Settings {
-        encoding: Encodings::Mixed,
-        rate: 0.5,
-        ramp: Duration::from_secs(5),
-        ..Settings::default()
-    };
+    let settings =
+        Settings { encoding: Encodings::Mixed, rate: 0.5, ramp: Duration::from_secs(5), ..Settings::default() };
     let fleet = RunningFleet::start(&gateway, settings, &credentials, None);
     let tally = fleet.tally();
     eventually("all are connected and each has been acknowledged", || {

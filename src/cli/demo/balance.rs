@@ -151,7 +151,7 @@ impl fmt::Display for Balance {
         let (again, lost) = (grouped(self.sent_again), grouped(self.sent_again.saturating_sub(twice)));
         writeln!(
             f,
-            "{:<16} {again:>9} {:>9} {:>9}   {} connections were cut: {} had arrived before, {lost} had not",
+            "{:<16} {again:>9} {:>9} {:>9}   of {} cut connections: {} had arrived before, {lost} had not",
             "sent again",
             "",
             grouped(twice),
@@ -237,7 +237,7 @@ mod tests {
         let balance = Balance::new(&counts(), &clean(), &counted());
         assert!(balance.is_even(), "{balance}");
         let table = balance.to_string();
-        assert!(table.contains("1 connections were cut: 1 had arrived before, 0 had not"), "{table}");
+        assert!(table.contains("of 1 cut connections: 1 had arrived before, 0 had not"), "{table}");
         assert!(table.ends_with("Everything balances."), "{table}");
     }
 
