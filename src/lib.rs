@@ -19,7 +19,7 @@
 //! Around them: [`gateway`] builds the house and takes it down, [`cli`] is the command line (its `demo` alone knows the simulated
 //! devices of `firmware-sim`), [`config`] the settings
 //! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted,
-//! [`http`] the bounds of both HTTP doors. The envelope itself is a crate of its own, `sealgate-envelope`, which
+//! [`http`] the bounds of both HTTP doors, [`tls`] the certificates of all doors. The envelope itself is a crate of its own, `sealgate-envelope`, which
 //! firmware uses too.
 
 pub mod admin;
@@ -38,3 +38,4 @@ pub mod seal;
 pub mod setting;
 pub mod shutdown;
 pub mod store;
+pub mod tls;

@@ -1,0 +1,32 @@
+//! What happens to certificates while the gateway runs.
+
+use crate::metrics::{CountBy, Registry, label};
+
+/// What became of files that have changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reload {
+    /// They are in use.
+    Loaded,
+    /// They cannot be used.
+    Failed,
+}
+
+label! { Reload as "result": Loaded = "loaded", Failed = "failed" }
+
+/// The series of this area.
+#[derive(Clone)]
+pub struct Metrics {
+    pub(super) reloads: CountBy<Reload>,
+}
+
+impl Metrics {
+    /// Registers the series.
+    pub fn new(registry: &Registry) -> Self {
+        Metrics {
+            reloads: registry.counter_by(
+                "sealgate_tls_reloads_total",
+                "Certificate files that have changed, by whether they are in use.",
+            ),
+        }
+    }
+}
