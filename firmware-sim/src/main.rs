@@ -12,6 +12,7 @@ use firmware_sim::host::{
     Tally,
 };
 use humantime_serde::re::humantime::parse_duration;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -20,18 +21,18 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[command(name = "firmware-sim", version, max_term_width = 120, after_help = HELP)]
 struct Arguments {
     /// What the devices log in and seal with: a line of `sealgate device add --format json` for each; - is standard input.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", overrides_with = "credentials")]
     credentials: PathBuf,
     /// The gateway's MQTT listener.
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:1883")]
     gateway: String,
     /// Where tokens are fetched.
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080/oauth/token")]
+    #[arg(long, value_name = "URL", overrides_with = "token_url", default_value = "http://127.0.0.1:8080/oauth/token")]
     token_url: String,
     /// How many devices of the file are switched on; all of them if it is not said.
     #[arg(long)]
     devices: Option<usize>,
-    /// Messages a second of each device.
+    /// Messages a second of each device, more than 0.
     #[arg(long, default_value_t = 1.0)]
     rate: f64,
     /// How long the fleet measures; until it is interrupted, if neither this nor --messages is said.
@@ -46,13 +47,13 @@ struct Arguments {
     /// Messages of a device that may be unacknowledged.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=4096))]
     window: u16,
-    /// How envelopes are written.
+    /// How envelopes are written; mixed: by device.
     #[arg(long, value_enum, default_value = "frame")]
     encoding: Encodings,
     /// How readings are written.
     #[arg(long, value_enum, default_value = "senml-json")]
     content: Content,
-    /// What is spoken.
+    /// What is spoken; mixed: one device this, the next one that.
     #[arg(long, value_enum, default_value = "mixed")]
     mqtt: MqttVersions,
     /// What chance begins with.
@@ -70,7 +71,7 @@ struct Arguments {
     /// The gateway's `seal.future_tolerance`.
     #[arg(long, value_parser = parse_duration, default_value = "300s")]
     future_tolerance: Duration,
-    /// Where is written what was acknowledged, one JSON object a line.
+    /// A new file for what was acknowledged, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
     /// Over how long the devices are switched on.
@@ -79,7 +80,8 @@ struct Arguments {
     /// How long what is unacknowledged at the end is waited for.
     #[arg(long, value_parser = parse_duration, default_value = "30s")]
     drain: Duration,
-    /// How often the fleet was booted, greater than ever before; without it the number is kept in FILE.boots.
+    /// How often the fleet was booted, greater than ever before. Without it the number is kept beside the credentials, in a file
+    /// whose name ends in .boots.
     #[arg(long)]
     boot_count: Option<u32>,
 }
@@ -93,99 +95,125 @@ Examples:
 Faults: bit_flip, forged_payload, wrong_key, replay, reused_counter, duplicate_delivery, stale, future, garbage,
 dropped_connection, wrong_topic, bad_token.
 
-The table goes to standard error, the same as JSON to standard output. Ctrl-C ends the measuring and waits for what is under way;
-a second one ends at once.
+The table goes to standard error, the same as JSON to standard output. Ctrl-C or SIGTERM ends the measuring and waits for what is
+under way; a second one ends at once. At MQTT 3.1.1 a refusal cannot be told from success: hold a ledger against the gateway's
+counts, too.
 
 Exit codes:
-  0  everything was acknowledged, and as the specification says
-  1  something was not
+  0  every device came in, everything was acknowledged, and as the specification says
+  1  something was not, or it was ended at once
   2  the command line or the credentials are wrong; nothing was sent";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments) {
+    let told = match prepare(&arguments) {
+        Ok(prepared) => run(&arguments, prepared),
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "firmware-sim: {failure}");
+            return ExitCode::from(2);
+        }
+    };
+    match told {
         Ok(summary) if summary.is_clean() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(1),
         Err(failure) => {
             let _ = writeln!(io::stderr(), "firmware-sim: {failure}");
-            ExitCode::from(2)
+            ExitCode::from(1)
         }
     }
 }
 
-fn run(arguments: &Arguments) -> Result<Summary, Failure> {
+/// All that can be wrong before anything is sent, and before a file is written.
+struct Prepared {
+    settings: Settings,
+    credentials: Vec<Credentials>,
+    ledger: Option<Ledger>,
+}
+
+fn prepare(arguments: &Arguments) -> Result<Prepared, Failure> {
+    let credentials = read_credentials(arguments)?;
+    let mut settings = settings(arguments);
+    settings.check()?;
+    let ledger = arguments.ledger.as_deref().map(create_ledger).transpose()?;
+    settings.boot_count = match arguments.boot_count {
+        Some(boot_count) => boot_count,
+        None => next_boot(&arguments.credentials)?,
+    };
+    settings.check()?;
+    Ok(Prepared { settings, credentials, ledger })
+}
+
+fn run(arguments: &Arguments, prepared: Prepared) -> Result<Summary, Failure> {
     // A socket for each device. Where the system allows fewer, connecting says so.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
-    let credentials = read_credentials(arguments)?;
-    let settings = settings(arguments)?;
-    let ledger = arguments.ledger.as_deref().map(create_ledger).transpose()?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let summary = runtime.block_on(drive(arguments, settings, &credentials, ledger))?;
+    let summary = runtime.block_on(drive(arguments, prepared))?;
     runtime.shutdown_background();
     let _ = write!(io::stderr(), "\n{summary}");
-    let _ = writeln!(io::stdout(), "{}", serde_json::to_string(&summary)?);
+    writeln!(io::stdout(), "{}", serde_json::to_string(&summary)?)?;
     Ok(summary)
 }
 
-async fn drive(
-    arguments: &Arguments,
-    settings: Settings,
-    credentials: &[Credentials],
-    ledger: Option<Ledger>,
-) -> Result<Summary, Failure> {
-    let mut fleet = Fleet::start(settings, credentials, ledger)?;
+async fn drive(arguments: &Arguments, prepared: Prepared) -> Result<Summary, Failure> {
+    let mut signals = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut fleet = Fleet::start(prepared.settings, &prepared.credentials, prepared.ledger)?;
     let progress = tokio::spawn(show_progress(fleet.tally()));
     let duration = arguments.duration;
     tokio::select! {
         () = fleet.finished() => {}
         () = tokio::time::sleep(duration.unwrap_or_default()), if duration.is_some() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
-    let patience = arguments.drain;
-    let finishing = tokio::spawn(fleet.finish(patience));
-    let abort = finishing.abort_handle();
-    tokio::spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            abort.abort();
+        () = next(&mut signals) => {
+            let waiting = fleet.tally().counts().made() - fleet.tally().counts().settled();
+            let _ = writeln!(io::stderr(), "\nwaiting for {waiting} messages; once more ends it at once");
         }
-    });
-    let summary = finishing.await.map_err(|_| "ended at once, as asked a second time")?;
+    }
+    let summary = tokio::select! {
+        summary = fleet.finish(arguments.drain) => summary,
+        () = next(&mut signals) => return Err("ended at once, as asked a second time".into()),
+    };
     progress.abort();
     Ok(summary)
 }
 
-/// A line that is written over each second, for a person at a terminal.
+async fn next((interrupt, terminate): &mut (Signal, Signal)) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// A line that is written over each second, for a person at a terminal, and a line of its own for each new trouble.
 async fn show_progress(tally: Tally) {
     if !io::stderr().is_terminal() {
         return;
     }
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
-    let mut before = 0;
+    let (mut before, mut trouble) = (0, None);
     loop {
         ticks.tick().await;
         let counts = tally.counts();
         let acknowledged = counts.settled();
-        let line = format!(
-            "{} connected   {acknowledged} acknowledged   {} a second   {} under way   {} held back   {} surprises",
+        if counts.last_trouble != trouble {
+            let _ = write!(io::stderr(), "\r\x1b[K{}\n", counts.last_trouble.as_deref().unwrap_or_default());
+            trouble = counts.last_trouble.clone();
+        }
+        let _ = write!(
+            io::stderr(),
+            "\r\x1b[K{} connected  {acknowledged} acknowledged  {}/s  {} under way  {} surprises",
             counts.connected,
             acknowledged - before,
             counts.unacknowledged,
-            counts.held_back,
             counts.surprises,
         );
         before = acknowledged;
-        let _ = write!(io::stderr(), "\r\x1b[K{line}");
     }
 }
 
-fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
+/// Without the boot count, which is used up when it is read.
+fn settings(arguments: &Arguments) -> Settings {
     let each = FaultRates::all(arguments.faults);
     let faults = arguments.fault.iter().fold(each, |rates, (fault, probability)| rates.with(*fault, *probability));
-    let boot_count = match arguments.boot_count {
-        Some(boot_count) => boot_count,
-        None => next_boot(&arguments.credentials)?,
-    };
-    Ok(Settings {
+    Settings {
         gateway: arguments.gateway.clone(),
         token_url: arguments.token_url.clone(),
         mqtt: arguments.mqtt,
@@ -196,12 +224,11 @@ fn settings(arguments: &Arguments) -> Result<Settings, Failure> {
         payload_bytes: arguments.payload_bytes,
         window: arguments.window,
         seed: arguments.seed,
-        boot_count,
         faults,
         policy: GatewayPolicy { age_max: arguments.age_max, future_tolerance: arguments.future_tolerance },
         ramp: arguments.ramp,
         ..Settings::default()
-    })
+    }
 }
 
 fn read_credentials(arguments: &Arguments) -> Result<Vec<Credentials>, Failure> {
@@ -236,7 +263,9 @@ fn next_boot(credentials: &Path) -> Result<u32, Failure> {
         return Err("credentials from standard input need --boot-count, greater than ever before".into());
     }
     let path = credentials.with_extension("boots");
-    let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let named = |error: &dyn std::fmt::Display| {
+        format!("{}, which counts the boots of this fleet: {error}; --boot-count N goes without it", path.display())
+    };
     let last = match fs::read_to_string(&path) {
         Ok(text) => text.trim().parse::<u32>().map_err(|error| named(&error))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,

@@ -35,6 +35,7 @@ Examples:
   sealgate --data ./demo demo --for 10s     # keeps the database
 
 Everything is on this machine: free ports of 127.0.0.1, and a database in a temporary directory that is removed at the end.
+Of the settings only --data and --set count; no configuration file is read, and no variable.
 Ctrl-C ends the measuring, waits until all is acknowledged, and prints the table; a second one ends at once.
 Exit code 1: something is left over.")]
 pub(super) struct Arguments {
@@ -44,16 +45,16 @@ pub(super) struct Arguments {
     /// How many devices there are.
     #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     devices: u32,
-    /// Messages a second of each.
+    /// Messages a second of each, more than 0.
     #[arg(long, default_value_t = 20.0)]
     rate: f64,
-    /// How envelopes are written.
+    /// How envelopes are written; mixed: by device.
     #[arg(long, value_enum, default_value = "mixed")]
     encoding: Encodings,
-    /// What is spoken.
+    /// What is spoken; mixed: one device this, the next one that.
     #[arg(long, value_enum, default_value = "mixed")]
     mqtt: MqttVersions,
-    /// How probable each fault is, for each message.
+    /// How probable each of eleven faults is, for each message: at most 0.09.
     #[arg(long, value_name = "PROBABILITY", default_value_t = 0.01)]
     faults: f64,
     /// What chance begins with.
@@ -69,7 +70,8 @@ const AGE_MAX: Duration = Duration::from_secs(3600);
 
 impl Arguments {
     pub(super) fn run(self, settings: &Settings) -> Done {
-        let mut config = settings.load()?;
+        // What a file or a variable says is for a real gateway, whose data and ports are nothing for a demo.
+        let mut config = settings.load_flags()?;
         // The log of a fleet with faults would stand between the lines; whoever wants it asks for more than the default.
         if config.log == Default::default() {
             config.log.level = Level::Error;
@@ -78,17 +80,26 @@ impl Arguments {
         // Two sockets for each device: both of its ends are in this process.
         let _ = rlimit::increase_nofile_limit(u64::MAX);
         let runtime = Runtime::new()?;
-        let done = runtime.block_on(self.show(config));
+        let done = runtime.block_on(self.show(config, settings));
         runtime.shutdown_background();
-        done
+        done.map_err(|failure| match failure {
+            // Whoever has read enough has not seen whether it balances.
+            Failure::Failed(error) if error.is::<std::io::Error>() => {
+                Failure::Failed(anyhow!("the demo ended before its table: {error}"))
+            }
+            failure => failure,
+        })
     }
 
-    async fn show(self, mut config: Config) -> Done {
+    async fn show(self, mut config: Config, settings: &Settings) -> Done {
         let mut signals = Signals::install()?;
         config.seal.age_max = Some(AGE_MAX);
+        // What the fleet expects of a token and of a tag is what these say.
+        config.auth.token_lifetime = Config::default().auth.token_lifetime;
+        config.seal.truncated_tag = Config::default().seal.truncated_tag;
         let fleet_settings = self.fleet(config.seal.future_tolerance);
         fleet_settings.check().map_err(|error| Failure::Unusable(error.into()))?;
-        let (house, credentials) = House::open(config, self.devices).await?;
+        let (house, credentials) = House::open(config, settings, self.devices).await?;
         self.introduce(&house)?;
         let settings = house.point(fleet_settings);
         let fleet = Fleet::start(settings, &credentials, None).map_err(|error| Failure::Unusable(error.into()))?;

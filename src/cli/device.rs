@@ -15,7 +15,7 @@ use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_t
 use crate::auth::secret::{ClientSecret, new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
-use crate::store::{Device, NewDevice, State, Store};
+use crate::store::{AddError, Device, NewDevice, State, Store};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -84,12 +84,19 @@ impl Arguments {
     }
 }
 
-/// One after the other, each printed as soon as it is added: what was printed is added, wherever this ends.
+/// None, if the name of one is taken or stands there twice; else one after the other, each printed as soon as it is added: what was
+/// printed is added, wherever this ends.
 async fn add_all(config: &Config, cellar: &Cellar, ids: &[DeviceId], format: Format) -> Done {
     if format == Format::Shell && ids.len() > 1 {
         return Err(Failure::Unusable(anyhow!(
             "--format shell is for one device: its variables have no other's names"
         )));
+    }
+    for (place, id) in ids.iter().enumerate() {
+        let is_taken = cellar.store.device(id.as_str()).await?.is_some() || ids[..place].contains(id);
+        if is_taken {
+            return Err(not_added("device", id.as_str(), AddError::Exists));
+        }
     }
     for id in ids {
         add(config, cellar, id, format).await?;

@@ -33,6 +33,16 @@ impl Settings {
         Config::load(&sources).map_err(Failure::Configuration)
     }
 
+    /// The settings of the flags alone, whatever a file or a variable says.
+    pub(super) fn load_flags(&self) -> Result<Config, Failure> {
+        Config::load(&Sources { flags: self.flags(), ..Sources::default() }).map_err(Failure::Configuration)
+    }
+
+    /// Whether a flag names this setting.
+    pub(super) fn is_flagged(&self, section: &str, key: &str) -> bool {
+        self.flags().iter().any(|flag| flag.section == section && flag.key == key)
+    }
+
     /// The file that [`Settings::load`] reads.
     pub(super) fn path(&self) -> Option<&Path> {
         let unnamed = Path::new(SYSTEM_FILE);

@@ -8,8 +8,7 @@ use crate::harness::Scratch;
 /// The command.
 fn demo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
-    // An empty file, so that none of the machine's own is read.
-    command.arg("demo").args(arguments).env("SEALGATE_CONFIG", "/dev/null").stdin(Stdio::null());
+    command.arg("demo").args(arguments).stdin(Stdio::null());
     command
 }
 
@@ -43,6 +42,9 @@ fn assert_balances(encoding: &str, mqtt: &str) {
     let has_crc = encoding == "frame" || encoding == "mixed";
     let expected: Vec<&str> = EVERY_VERDICT.into_iter().filter(|verdict| has_crc || *verdict != "corrupt").collect();
     assert_eq!(verdicts(&printed), expected, "{printed}");
+    let again = printed.lines().find(|line| line.starts_with("sent again")).unwrap();
+    let numbers: Vec<u32> = again.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert!(numbers[0] > 0 && numbers[1] > 0, "what was sent again had arrived before, some of it: {again}");
 }
 
 #[test]
@@ -102,12 +104,37 @@ fn a_directory_that_was_named_is_kept_and_not_used_twice() {
     let again = run();
     assert_eq!(again.status.code(), Some(1));
     let said = String::from_utf8_lossy(&again.stderr);
-    assert_eq!(said.trim(), "sealgate: there is a device demo-1 already; nothing was changed");
+    assert!(said.contains("and the demo wants one of its own"), "{said}");
+}
+
+#[test]
+fn a_real_gateways_settings_are_not_the_demos() {
+    let scratch = Scratch::new("demo");
+    let real = scratch.join("real");
+    let file = scratch.join("sealgate.toml");
+    std::fs::write(&file, format!("[store]\ndata_dir = {real:?}\n[edge]\nlisten = \"127.0.0.1:1\"\n")).unwrap();
+    let output = demo(&["--for", "1s", "--devices", "2"])
+        .env("SEALGATE_CONFIG", &file)
+        .env("SEALGATE__STORE__DATA_DIR", &real)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!real.exists());
+}
+
+#[test]
+fn what_is_left_over_is_told_and_fails() {
+    // This gateway refuses what the fleet, which knows the default alone, takes for good.
+    let output = demo(&["--for", "1s", "--set", "seal.envelope_bytes_max=100", "--mqtt", "5"]).output().unwrap();
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    assert!(printed.contains("Left over:\n  stored: "), "{printed}");
+    assert!(printed.contains("too_large"), "{printed}");
 }
 
 #[test]
 fn a_mistake_is_told_before_anything_starts() {
-    for arguments in [["--faults", "2"], ["--rate", "-1"], ["--devices", "0"]] {
+    for arguments in [["--faults", "2"], ["--rate", "0"], ["--rate", "1e10"], ["--devices", "0"]] {
         let output = demo(&["--for", "1s"]).args(arguments).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{arguments:?} {}", String::from_utf8_lossy(&output.stderr));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{arguments:?}");

@@ -18,4 +18,5 @@ mod metrics;
 mod public;
 mod readme;
 mod shutdown;
+mod simulator;
 mod tidy;

@@ -28,6 +28,8 @@ pub(super) enum Trouble {
     Goodbye(String),
     #[error("the gateway closed the connection")]
     Closed,
+    #[error("the gateway has said nothing for one and a half times the keep-alive")]
+    Mute,
     #[error(transparent)]
     Packet(#[from] BadPacket),
 }
@@ -40,8 +42,12 @@ pub(super) struct Connection {
     out: BytesMut,
     /// Messages that the gateway takes before it has acknowledged one.
     window: usize,
-    ping_interval: Duration,
+    keep_alive: Duration,
     ping_at: Instant,
+    /// When the gateway was last heard.
+    heard_at: Instant,
+    /// Why nothing can be written any more. What has come before is read still: acknowledgements may be among it.
+    broken: Option<io::Error>,
 }
 
 /// What CONNECT says of its sender.
@@ -66,10 +72,18 @@ impl Connection {
     async fn greet(gateway: &str, version: MqttVersion, login: Login<'_>) -> Result<Self, Trouble> {
         let stream = TcpStream::connect(gateway).await?;
         stream.set_nodelay(true)?;
-        let ping_interval = Duration::from_secs(login.keep_alive_secs.max(2).into()) / 2;
-        let (received, out, window) = (BytesMut::new(), BytesMut::new(), usize::MAX);
-        let mut connection =
-            Connection { stream, version, received, out, window, ping_interval, ping_at: now() + ping_interval };
+        let keep_alive = Duration::from_secs(login.keep_alive_secs.max(2).into());
+        let mut connection = Connection {
+            stream,
+            version,
+            received: BytesMut::new(),
+            out: BytesMut::new(),
+            window: usize::MAX,
+            keep_alive,
+            ping_at: now() + keep_alive / 2,
+            heard_at: now(),
+            broken: None,
+        };
         link::connect(version, login.id, login.token, login.keep_alive_secs, &mut connection.out);
         connection.stream.write_all_buf(&mut connection.out).await?;
         match connection.first_packet().await? {
@@ -93,9 +107,14 @@ impl Connection {
         }
     }
 
-    /// Whether one more message may be written while so many are unacknowledged [MQTT-3.3.4-7].
-    pub(super) fn takes_more(&self, unacknowledged: usize) -> bool {
-        unacknowledged < self.window && self.out.len() < OUT_BYTES_MAX
+    /// Messages that the gateway takes before it has acknowledged one [MQTT-3.3.4-7].
+    pub(super) fn window(&self) -> usize {
+        self.window
+    }
+
+    /// Whether one more message may be written behind what is unsent.
+    pub(super) fn takes_more(&self) -> bool {
+        self.broken.is_none() && self.out.len() < OUT_BYTES_MAX
     }
 
     /// Writes a message behind what is unsent.
@@ -113,41 +132,58 @@ impl Connection {
         let (mut reader, mut writer) = self.stream.split();
         self.received.reserve(READ_BYTES);
         tokio::select! {
-            count = reader.read_buf(&mut self.received) => match count? {
-                0 => Err(Trouble::Closed),
-                _ => Ok(()),
+            count = reader.read_buf(&mut self.received) => match count {
+                Ok(0) => Err(self.broken.take().map_or(Trouble::Closed, Trouble::Io)),
+                Ok(_) => {
+                    self.heard_at = now();
+                    Ok(())
+                }
+                Err(error) => Err(error.into()),
             },
-            sent = writer.write_buf(&mut self.out), if !self.out.is_empty() => {
-                sent?;
-                self.ping_at = now() + self.ping_interval;
+            sent = writer.write_buf(&mut self.out), if !self.out.is_empty() && self.broken.is_none() => {
+                self.broken = sent.err();
+                self.ping_at = now() + self.keep_alive / 2;
                 Ok(())
             }
         }
     }
 
-    /// When a PINGREQ is due, unless something else is sent before.
-    pub(super) fn ping_at(&self) -> Instant {
-        self.ping_at
+    /// When [`Connection::handle_timeout`] is due, unless something is sent or comes before.
+    pub(super) fn poll_timeout(&self) -> Instant {
+        self.ping_at.min(self.silent_at())
     }
 
-    /// Writes the PINGREQ.
-    pub(super) fn ping_if_due(&mut self) {
+    /// Asks the gateway whether it is there, or gives it up.
+    pub(super) fn handle_timeout(&mut self) -> Result<(), Trouble> {
+        if now() >= self.silent_at() {
+            return Err(Trouble::Mute);
+        }
         if now() >= self.ping_at {
             link::ping(&mut self.out);
-            self.ping_at = now() + self.ping_interval;
+            self.ping_at = now() + self.keep_alive / 2;
         }
+        Ok(())
+    }
+
+    fn silent_at(&self) -> Instant {
+        self.heard_at + self.keep_alive.mul_f64(1.5)
     }
 
     /// Sends DISCONNECT behind what is unsent.
     pub(super) async fn say_goodbye(&mut self) -> io::Result<()> {
         link::disconnect(&mut self.out);
-        self.stream.write_all_buf(&mut self.out).await
+        self.send_the_rest().await
     }
 
     /// The fault: the connection is about to break before, while or after its last bytes leave. `chance` lies in 0..1.
     pub(super) async fn break_off(&mut self, chance: f64) -> io::Result<()> {
         self.out.truncate((self.out.len() as f64 * 2.0 * chance) as usize);
-        self.stream.write_all_buf(&mut self.out).await
+        self.send_the_rest().await
+    }
+
+    async fn send_the_rest(&mut self) -> io::Result<()> {
+        let sent = timeout(GREETING, self.stream.write_all_buf(&mut self.out)).await;
+        sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

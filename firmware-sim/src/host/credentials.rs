@@ -1,5 +1,7 @@
 //! What a device logs in and seals with, as `sealgate device add --format json` prints it, one object a line.
 
+use std::collections::HashSet;
+
 use sealgate_envelope::{DeviceId, DeviceKey, Key};
 use serde::Deserialize;
 use thiserror::Error;
@@ -42,8 +44,15 @@ struct Line {
 impl Credentials {
     /// Reads JSON objects, one a line; empty lines are passed over.
     pub fn read(text: &str) -> Result<Vec<Credentials>, BadCredentials> {
+        let mut known = HashSet::new();
+        let mut read = |line: &str| {
+            let credentials = Self::read_line(line)?;
+            // Two connections of one device would end each other's, and use its counters twice.
+            let is_new = known.insert(credentials.device_id.as_str().to_owned());
+            is_new.then_some(credentials).ok_or("the device stands on an earlier line already")
+        };
         let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-        lines.map(|(at, line)| Self::read_line(line).map_err(|what| BadCredentials { line: at + 1, what })).collect()
+        lines.map(|(at, line)| read(line).map_err(|what| BadCredentials { line: at + 1, what })).collect()
     }
 
     fn read_line(line: &str) -> Result<Credentials, &'static str> {
@@ -73,8 +82,11 @@ mod tests {
     #[test]
     fn one_object_a_line() {
         let good = line(&"07".repeat(32));
-        let read = Credentials::read(&format!("{good}\n\n{good}\n")).unwrap_or_default();
-        assert_eq!(read.iter().map(|device| device.device_id.as_str()).collect::<Vec<_>>(), ["pump", "pump"]);
+        let other = good.replace("pump", "fan");
+        let read = Credentials::read(&format!("{good}\n\n{other}\n")).unwrap();
+        assert_eq!(read.iter().map(|device| device.device_id.as_str()).collect::<Vec<_>>(), ["pump", "fan"]);
+        let twice = Credentials::read(&format!("{good}\n\n{good}\n")).err().unwrap();
+        assert_eq!(twice, BadCredentials { line: 3, what: "the device stands on an earlier line already" });
     }
 
     #[test]

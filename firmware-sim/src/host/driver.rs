@@ -6,6 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use oauth2::TokenUrl;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep_until;
+use zeroize::Zeroizing;
 
 use super::connection::{Connection, Login, Trouble};
 use super::credentials::Credentials;
@@ -49,6 +50,7 @@ pub(super) struct Driver {
     pace: Pace,
     /// The connection is about to break, as a fault.
     dropping: bool,
+    was_connected: bool,
 }
 
 /// A token, and when the next one is fetched.
@@ -84,6 +86,7 @@ impl Driver {
             backoff,
             pace,
             dropping: false,
+            was_connected: false,
         }
     }
 
@@ -115,26 +118,32 @@ impl Driver {
 
     /// Does nothing until then, or until the fleet ends and this device has nothing more to say.
     async fn rest(&self, until: Instant) {
-        let mut phase = self.shared.phase.clone();
         tokio::select! {
             () = sleep_until(until.into()) => {}
-            _ = phase.wait_for(|phase| *phase != Phase::Running), if self.unit.is_settled() => {}
+            () = draining(self.shared.phase.clone()), if self.unit.is_settled() => {}
         }
     }
 
     async fn connect_and_serve(&mut self) -> Result<Ended, Trouble> {
-        let mut connection = match self.connect().await {
+        let (phase, is_settled) = (self.shared.phase.clone(), self.unit.is_settled());
+        let connected = tokio::select! {
+            connected = self.connect() => connected,
+            // Nothing is left to be said over it.
+            () = draining(phase), if is_settled => return Ok(Ended::Finished),
+        };
+        let mut connection = match connected {
             Ok(connection) => connection,
             Err(trouble) => {
                 self.shared.tally.change(|counts| counts.failed_attempts += 1);
                 return Err(trouble);
             }
         };
-        self.backoff.handle_connected();
         self.unit.handle_connected();
+        let first = !std::mem::replace(&mut self.was_connected, true);
         self.shared.tally.change(|counts| {
             counts.connected += 1;
             counts.connections += 1;
+            counts.heard += u64::from(first);
         });
         let ended = self.serve(&mut connection).await;
         self.shared.tally.change(|counts| {
@@ -149,7 +158,7 @@ impl Driver {
         let _permit = dials.acquire().await;
         let token = self.fresh_token().await?;
         if let Some(tampered) = self.unit.draw_bad_token(&token) {
-            self.try_bad_token(&tampered).await?;
+            self.try_bad_token(&tampered).await;
         }
         let greeted = self.greet(&token).await;
         if matches!(greeted, Err(Trouble::Refused(_))) {
@@ -159,31 +168,28 @@ impl Driver {
     }
 
     /// The token at hand, or a new one if its time has come.
-    async fn fresh_token(&mut self) -> Result<String, Trouble> {
+    async fn fresh_token(&mut self) -> Result<Zeroizing<String>, Trouble> {
         if self.token.as_ref().is_none_or(|held| now() >= held.renew_at) {
             let token = self.source.fetch().await?;
             let random = self.unit.random();
             let renew_at = now() + Duration::from_millis(renewal_ms(ms(token.life), random).into());
             self.token = Some(Held { token, renew_at });
         }
-        Ok(self.token.as_ref().map(|held| held.token.secret.to_string()).unwrap_or_default())
+        Ok(self.token.as_ref().map(|held| held.token.secret.clone()).unwrap_or_default())
     }
 
-    async fn try_bad_token(&mut self, tampered: &str) -> Result<(), Trouble> {
-        let kind = (Some(Fault::BadToken), Expected::WrongSignature);
+    async fn try_bad_token(&self, tampered: &str) {
         let answer = self.greet(tampered).await;
-        let id = self.unit.id().to_owned();
         self.shared.tally.change(|counts| match answer {
             Err(Trouble::Refused(_)) => {
-                let cell = counts.cell(kind.0, kind.1);
+                let cell = counts.cell(Some(Fault::BadToken), Expected::WrongSignature);
                 cell.made += 1;
                 cell.settled += 1;
             }
-            Ok(_) => counts.surprise(|| format!("{id}: a token that was tampered with was let in")),
+            Ok(_) => counts.surprise(|| format!("{}: a token that was tampered with was let in", self.unit.id())),
             // Nobody has judged it.
             Err(_) => {}
         });
-        Ok(())
     }
 
     async fn greet(&self, token: &str) -> Result<Connection, Trouble> {
@@ -194,6 +200,8 @@ impl Driver {
 
     async fn serve(&mut self, connection: &mut Connection) -> Result<Ended, Trouble> {
         loop {
+            // What changes from here on wakes the wait below.
+            self.shared.phase.borrow_and_update();
             self.measure();
             self.write_messages(connection);
             if self.dropping {
@@ -231,7 +239,7 @@ impl Driver {
     }
 
     fn write_messages(&mut self, connection: &mut Connection) {
-        while connection.takes_more(self.unit.unacknowledged()) {
+        while connection.takes_more() && self.unit.may_send(connection.window()) {
             let Some((topic, publish)) = self.unit.poll_publish() else { return };
             connection.publish(topic, &publish);
         }
@@ -248,23 +256,22 @@ impl Driver {
     }
 
     async fn wait(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
-        let wake_at = self.wake_at(connection.ping_at());
-        let mut phase = self.shared.phase.clone();
-        phase.mark_unchanged();
+        let wake_at = self.wake_at(connection.poll_timeout());
         tokio::select! {
             moved = connection.move_bytes() => moved,
-            _ = phase.changed() => Ok(()),
-            () = sleep_until(wake_at.into()) => {
-                connection.ping_if_due();
-                Ok(())
-            }
+            _ = self.shared.phase.changed() => Ok(()),
+            () = sleep_until(wake_at.into()) => connection.handle_timeout(),
         }
     }
 
     fn handle_received(&mut self, connection: &mut Connection) -> Result<(), Trouble> {
         while let Some(incoming) = connection.poll_packet()? {
             match incoming {
-                Incoming::Ack(packet_id, answer) => self.unit.handle_ack(packet_id, &answer)?,
+                Incoming::Ack(packet_id, answer) => {
+                    // Not before: a gateway that lets a fleet in and then fails is no gateway to come back to at once.
+                    self.backoff.handle_connected();
+                    self.unit.handle_ack(packet_id, &answer);
+                }
                 Incoming::Goodbye(code) => return Err(Trouble::Goodbye(code)),
                 Incoming::Welcome(_) | Incoming::Refused(_) | Incoming::Other => {}
             }
@@ -295,6 +302,11 @@ impl Driver {
     fn renew_at(&self) -> Option<Instant> {
         self.token.as_ref().map(|held| held.renew_at)
     }
+}
+
+/// Waits until the fleet measures no more.
+async fn draining(mut phase: watch::Receiver<Phase>) {
+    let _ = phase.wait_for(|phase| *phase != Phase::Running).await;
 }
 
 fn ms(duration: Duration) -> u32 {

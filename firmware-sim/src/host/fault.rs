@@ -154,7 +154,7 @@ impl FaultRates {
     }
 }
 
-/// `bit_flip=0.01`, as it stands on a command line.
+/// Its name.
 impl FromStr for Fault {
     type Err = BadFault;
 

@@ -22,6 +22,15 @@ pub struct Fleet {
     tally: Tally,
     ledger: Option<Ledger>,
     began: Instant,
+    plan: Plan,
+}
+
+/// What was to be done.
+#[derive(Clone, Copy)]
+pub(super) struct Plan {
+    pub(super) devices: u64,
+    /// Of each device, if it is a number.
+    pub(super) messages: Option<u64>,
 }
 
 /// Devices that fetch a token and connect at the same time.
@@ -45,13 +54,14 @@ impl Fleet {
             dials: Arc::new(Semaphore::new(DIALS)),
         };
         let began = now();
+        let plan = Plan { devices: credentials.len() as u64, messages: settings.messages_max };
         let mut devices = JoinSet::new();
         for (place, credentials) in credentials.iter().enumerate() {
             let unit = Unit::new(settings.clone(), credentials, place, tally.clone(), ledger.clone());
             let driver = Driver::new(unit, shared.clone(), &token_url, credentials);
             devices.spawn(driver.run(began + turn(&settings, place)));
         }
-        Ok(Fleet { devices, phase, tally, ledger, began })
+        Ok(Fleet { devices, phase, tally, ledger, began, plan })
     }
 
     /// The counts, to be looked at while the fleet runs and after it.
@@ -61,7 +71,11 @@ impl Fleet {
 
     /// Waits until each device has sent what it was to send. For ever, if they have no such number.
     pub async fn finished(&mut self) {
-        while self.devices.join_next().await.is_some() {}
+        while let Some(ended) = self.devices.join_next().await {
+            if ended.is_err_and(|error| error.is_panic()) {
+                self.tally.change(|counts| counts.surprise(|| "a device has panicked".to_owned()));
+            }
+        }
     }
 
     /// Measures no more, and waits until everything that was made is acknowledged, `patience` at most; then tells what became of
@@ -75,7 +89,7 @@ impl Fleet {
         if let Some(Err(error)) = self.ledger.as_ref().map(Ledger::flush) {
             self.tally.change(|counts| counts.surprise(|| format!("the ledger cannot be written: {error}")));
         }
-        Summary::new(self.tally.counts(), now() - self.began)
+        Summary::new(self.tally.counts(), self.plan, now() - self.began)
     }
 }
 

@@ -20,8 +20,8 @@ const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 #[derive(Debug, Error)]
 pub enum HttpError {
     /// Only `http://host:port/…` is understood.
-    #[error("{0} is no http:// address")]
-    Address(Uri),
+    #[error("only addresses of the form http://host:port/path are understood")]
+    Address,
     /// It took too long.
     #[error("no answer within 10 s")]
     Deadline,
@@ -38,7 +38,7 @@ pub enum HttpError {
 
 /// Fetches what is at an `http://` address.
 pub async fn get(address: &str) -> Result<Response<Vec<u8>>, HttpError> {
-    let uri: Uri = address.parse().map_err(|_| HttpError::Address(Uri::default()))?;
+    let uri: Uri = address.parse().map_err(|_| HttpError::Address)?;
     let request = Request::get(uri).body(Vec::new()).expect("a GET of an address is a request");
     exchange(request).await
 }
@@ -51,7 +51,7 @@ pub(super) async fn exchange(request: Request<Vec<u8>>) -> Result<Response<Vec<u
 async fn exchange_now(mut request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, HttpError> {
     let uri = request.uri().clone();
     let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(HttpError::Address(uri));
+        return Err(HttpError::Address);
     };
     let port = authority.port_u16().unwrap_or(80);
     let host = authority.host().trim_matches(['[', ']']);
@@ -59,7 +59,7 @@ async fn exchange_now(mut request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     // It ends with `sender`, and what goes wrong with it shows there.
     tokio::spawn(connection);
-    let host = authority.as_str().parse().map_err(|_| HttpError::Address(uri.clone()))?;
+    let host = authority.as_str().parse().map_err(|_| HttpError::Address)?;
     request.headers_mut().insert(HOST, host);
     // Origin form, RFC 9112 section 3.2.1.
     *request.uri_mut() = uri.path_and_query().map_or_else(Uri::default, |path| Uri::from(path.clone()));

@@ -36,6 +36,8 @@ pub use fault::{BadFault, Expected, Fault, FaultRates};
 pub use fleet::Fleet;
 pub use ledger::{Acknowledged, Ledger};
 pub use link::MqttVersion;
-pub use settings::{BadSettings, Content, Encodings, GatewayPolicy, MqttVersions, Settings};
+pub use settings::{
+    BadSettings, Content, Encodings, GatewayPolicy, MqttVersions, PAYLOAD_BYTES_MAX, RATE_MAX, Settings,
+};
 pub use summary::{Row, Summary};
 pub use tally::{Cell, Counts, Tally};

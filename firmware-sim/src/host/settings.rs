@@ -24,15 +24,15 @@ pub struct Settings {
     pub encoding: Encodings,
     /// How their readings are written.
     pub content: Content,
-    /// Messages a second of each device.
+    /// Messages a second of each device: more than 0, at most [`RATE_MAX`].
     pub rate: f64,
     /// After so many messages a device is done.
     pub messages_max: Option<u64>,
-    /// About how long a payload is, in bytes; what is too short for one reading is one reading.
+    /// About how long a payload is, in bytes, at most [`PAYLOAD_BYTES_MAX`]; what is too short for one reading is one reading.
     pub payload_bytes: usize,
     /// Messages of a device that are not acknowledged, 2 at least; the gateway may ask for fewer.
     pub window: u16,
-    /// What chance begins with: the same seed draws the same faults and readings.
+    /// What chance begins with. Connections draw from it too, so two runs are alike as long as the gateway answers alike.
     pub seed: u64,
     /// How often the fleet has been booted: greater than ever before for these credentials, or counters are used again.
     pub boot_count: u32,
@@ -80,8 +80,15 @@ impl Settings {
         if !self.faults.are_valid() {
             return Err(BadSettings::Faults);
         }
-        if !(self.rate >= 0.0 && self.rate.is_finite()) {
+        if !(self.rate > 0.0 && self.rate <= RATE_MAX) {
             return Err(BadSettings::Rate);
+        }
+        if self.payload_bytes > PAYLOAD_BYTES_MAX {
+            return Err(BadSettings::PayloadBytes);
+        }
+        let times = [self.policy.age_max.unwrap_or_default(), self.policy.future_tolerance, self.ramp];
+        if times.iter().any(|time| *time > TIME_MAX) {
+            return Err(BadSettings::Time);
         }
         if self.boot_count > BOOT_COUNT_MAX || Counter::at_boot(self.boot_count).is_err() {
             return Err(BadSettings::BootCount(self.boot_count));
@@ -97,15 +104,31 @@ pub enum BadSettings {
     #[error("the token endpoint {0} is no address")]
     TokenUrl(String),
     /// Probabilities outside 0..=1, or more than 1 together.
-    #[error("the probabilities of faults must lie between 0 and 1, and those of messages be 1 together at most")]
+    #[error(
+        "probabilities of faults lie between 0 and 1, and those of the eleven that befall messages are 1 together at most"
+    )]
     Faults,
     /// It does not fit into a counter.
     #[error("the boot count {0} is too large for the counters of this encoding")]
     BootCount(u32),
     /// A rate that is no rate.
-    #[error("a rate must be a number that is not negative")]
+    #[error("a rate must be more than 0 and at most 1,000,000 messages a second")]
     Rate,
+    /// No envelope of the gateway's default limit holds it.
+    #[error("a payload has 48,000 bytes at most: in the longest encoding that is an envelope of 64 KiB")]
+    PayloadBytes,
+    /// Nobody waits as long.
+    #[error("a time must be ten years at most")]
+    Time,
 }
+
+/// Messages a second of one device at most.
+pub const RATE_MAX: f64 = 1e6;
+
+/// A payload at most: as a JWS, which is the longest, it is an envelope of 64 KiB, what a gateway takes by default.
+pub const PAYLOAD_BYTES_MAX: usize = 48_000;
+
+const TIME_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A JWS counts to 2^53 - 1 only, and 32 bits of that are for messages.
 const BOOT_COUNT_MAX: u32 = (1 << 21) - 1;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::fault::{Expected, Fault};
+use super::fleet::Plan;
 use super::tally::{Cell, Counts};
 
 /// The counts at the end.
@@ -13,6 +14,12 @@ use super::tally::{Cell, Counts};
 pub struct Summary {
     /// How long it took.
     pub seconds: f64,
+    /// Devices that were switched on.
+    pub devices: u64,
+    /// Those of them that were never connected.
+    pub never_connected: u64,
+    /// Readings that were to be sent, and never were made: a device was to send so many, and did not come to it.
+    pub unmade: u64,
     /// Messages that were made.
     pub messages: u64,
     /// Those that were acknowledged.
@@ -55,7 +62,7 @@ pub struct Row {
 }
 
 impl Summary {
-    pub(super) fn new(counts: Counts, took: Duration) -> Self {
+    pub(super) fn new(counts: Counts, plan: Plan, took: Duration) -> Self {
         let row = |((fault, expected), cell): (&(Option<Fault>, Expected), &Cell)| Row {
             fault: fault.map(Fault::as_str),
             expected: expected.as_str(),
@@ -65,6 +72,9 @@ impl Summary {
         };
         Summary {
             seconds: took.as_secs_f64(),
+            devices: plan.devices,
+            never_connected: plan.devices.saturating_sub(counts.heard),
+            unmade: plan.messages.map_or(0, |each| each.saturating_mul(plan.devices).saturating_sub(counts.readings)),
             messages: counts.made(),
             acknowledged: counts.settled(),
             left_over: counts.made() - counts.settled(),
@@ -80,9 +90,9 @@ impl Summary {
         }
     }
 
-    /// True: everything was acknowledged, and nothing otherwise than the specification says.
+    /// True: every device came in, and everything was made, sent and acknowledged as the specification says.
     pub fn is_clean(&self) -> bool {
-        self.left_over == 0 && self.surprises == 0
+        self.left_over == 0 && self.surprises == 0 && self.never_connected == 0 && self.unmade == 0
     }
 }
 
@@ -105,6 +115,12 @@ impl fmt::Display for Summary {
         )?;
         if let Some(trouble) = &self.last_trouble {
             writeln!(f, "the last trouble: {trouble}")?;
+        }
+        if self.never_connected > 0 {
+            writeln!(f, "{} of {} devices were never connected", self.never_connected, self.devices)?;
+        }
+        if self.unmade > 0 {
+            writeln!(f, "{} messages were not made in time", self.unmade)?;
         }
         writeln!(f, "{} answers were not those of the specification", self.surprises)?;
         self.first_surprises.iter().try_for_each(|surprise| writeln!(f, "  {surprise}"))

@@ -14,6 +14,10 @@ pub struct Tally(Arc<Mutex<Counts>>);
 pub struct Counts {
     /// Messages and logins by what went wrong with them and what must become of them.
     pub cells: BTreeMap<(Option<Fault>, Expected), Cell>,
+    /// Readings that were made into messages.
+    pub readings: u64,
+    /// Devices that have been connected, ever.
+    pub heard: u64,
     /// Readings that found no room in the outbox and were dropped at the device.
     pub held_back: u64,
     /// Messages that were sent and are not acknowledged.

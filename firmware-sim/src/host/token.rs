@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use oauth2::basic::BasicClient;
-use oauth2::{ClientId, ClientSecret, EndpointNotSet, EndpointSet, TokenResponse as _, TokenUrl};
+use oauth2::basic::{BasicClient, BasicRequestTokenError};
+use oauth2::{ClientId, ClientSecret, EndpointNotSet, EndpointSet, RequestTokenError, TokenResponse as _, TokenUrl};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::credentials::Credentials;
-use super::http::exchange;
+use super::http::{HttpError, exchange};
 
 /// A token, as it is sent as the password.
 pub(super) struct Token {
@@ -27,6 +27,9 @@ type Client = BasicClient<EndpointNotSet, EndpointNotSet, EndpointNotSet, Endpoi
 /// RFC 6749 section 5.1 lets an issuer leave `expires_in` out.
 const LIFE_WHERE_UNSAID: Duration = Duration::from_secs(300);
 
+/// One that lives for less is over when it arrives.
+const LIFE_MIN: Duration = Duration::from_secs(1);
+
 /// A device's access to the token endpoint.
 pub(super) struct TokenSource(Client);
 
@@ -41,15 +44,23 @@ impl TokenSource {
     /// Asks for a token.
     pub(super) async fn fetch(&self) -> Result<Token, NoToken> {
         let answer = self.0.exchange_client_credentials().request_async(&exchange).await;
-        let answer = answer.map_err(|error| NoToken(cause(&error)))?;
-        Ok(Token {
-            secret: Zeroizing::new(answer.access_token().secret().clone()),
-            life: answer.expires_in().unwrap_or(LIFE_WHERE_UNSAID),
-        })
+        let answer = answer.map_err(NoToken::of)?;
+        let life = answer.expires_in().unwrap_or(LIFE_WHERE_UNSAID);
+        if life < LIFE_MIN {
+            return Err(NoToken(format!("it would live for {life:?}")));
+        }
+        Ok(Token { secret: Zeroizing::new(answer.access_token().secret().clone()), life })
     }
 }
 
-/// The innermost words: the outer ones say that a request failed.
-fn cause(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), cause)
+impl NoToken {
+    /// In words that repeat nothing of an answer that is not understood: it may hold a token.
+    fn of(error: BasicRequestTokenError<HttpError>) -> Self {
+        NoToken(match error {
+            RequestTokenError::ServerResponse(refused) => refused.error().to_string().escape_debug().take(80).collect(),
+            RequestTokenError::Request(failure) => failure.to_string(),
+            RequestTokenError::Parse(..) => "the answer is not that of a token endpoint".to_owned(),
+            RequestTokenError::Other(_) => "the answer is empty".to_owned(),
+        })
+    }
 }

@@ -76,7 +76,8 @@ impl Unit {
         let mut rng = Rng::with_seed(settings.seed ^ (place as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let (encoding, version) = (settings.encoding.of(place), settings.mqtt.of(place));
         let counter = Counter::at_boot(settings.boot_count).expect("the fleet has checked its boot count");
-        let slots = (0..settings.window.max(2)).map(|_| Slot::free(Vec::new())).collect();
+        // One more than may be sent: a message that is delivered twice is made at once.
+        let slots = (0..=settings.window.max(1)).map(|_| Slot::free(Vec::new())).collect();
         let id = credentials.device_id;
         let key = credentials.key.clone();
         Unit {
@@ -128,9 +129,9 @@ impl Unit {
         self.under_way.is_empty()
     }
 
-    /// Messages of this connection that are not acknowledged.
-    pub(super) fn unacknowledged(&self) -> usize {
-        self.sent
+    /// True: one more may be sent on this connection, of which the gateway takes `window` at a time.
+    pub(super) fn may_send(&self, window: usize) -> bool {
+        self.sent < window.min(self.settings.window.into())
     }
 
     /// A token that chance has tampered with, if it is this connection's turn.
@@ -142,6 +143,7 @@ impl Unit {
     /// Makes the next message out of a reading, and lets chance at it.
     pub(super) fn handle_reading(&mut self, now_ms: i64) -> Result<Then, SealReadingError> {
         let fault = self.settings.faults.draw(self.rng.f64());
+        self.tally.change(|counts| counts.readings += 1);
         match fault {
             None => self.seal(now_ms, None)?,
             Some(Fault::DroppedConnection) => {
@@ -188,12 +190,11 @@ impl Unit {
     }
 
     /// A message is acknowledged.
-    pub(super) fn handle_ack(&mut self, packet_id: u16, answer: &Answer) -> std::io::Result<()> {
+    pub(super) fn handle_ack(&mut self, packet_id: u16, answer: &Answer) {
         let acknowledged = self.device.handle_ack(packet_id).map(<[u8]>::to_vec);
         let (Some(envelope), Some(kind)) = (acknowledged, self.under_way.remove(&packet_id)) else {
             let id = self.device.id();
-            self.tally.change(|counts| counts.surprise(|| format!("{id}: PUBACK {packet_id} of no message")));
-            return Ok(());
+            return self.tally.change(|counts| counts.surprise(|| format!("{id}: PUBACK {packet_id} of no message")));
         };
         self.sent -= 1;
         let id = self.device.id();
@@ -204,12 +205,12 @@ impl Unit {
                 counts.surprise(|| format!("{id}: {} was due, and the answer was {answer:?}", kind.expected));
             }
         });
-        self.remember(kind, answer, envelope)
+        self.remember(kind, answer, envelope);
     }
 
     /// Keeps what is stored now, and writes it down.
-    fn remember(&mut self, kind: Kind, answer: &Answer, envelope: Vec<u8>) -> std::io::Result<()> {
-        let Some(counter) = kind.counter.filter(|_| is_acknowledged(kind, answer)) else { return Ok(()) };
+    fn remember(&mut self, kind: Kind, answer: &Answer, envelope: Vec<u8>) {
+        let Some(counter) = kind.counter.filter(|_| is_acknowledged(kind, answer)) else { return };
         if let Some(ledger) = &self.ledger {
             ledger.write(&Acknowledged {
                 device: self.id().to_owned(),
@@ -217,13 +218,12 @@ impl Unit {
                 counter,
                 sha256: sha256_hex(&envelope),
                 mqtt: self.version.as_str().to_owned(),
-            })?;
+            });
         }
         if kind.expected == Expected::Stored {
             self.stored.truncate(STORED_KEPT - 1);
             self.stored.push_front((counter, envelope));
         }
-        Ok(())
     }
 
     /// A good message.

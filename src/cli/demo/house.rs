@@ -13,8 +13,8 @@ use zeroize::Zeroizing;
 
 use super::counted::Counted;
 use crate::auth::secret::new_client_id;
-use crate::cli::Failure;
 use crate::cli::device::enrol;
+use crate::cli::{self, Failure};
 use crate::config::Config;
 use crate::gateway::{Addresses, Cellar, Gateway, TaskEnded};
 use crate::shutdown::{self, Shutdown};
@@ -40,9 +40,13 @@ impl Drop for Temporary {
 
 impl House {
     /// Adds the devices, and opens the doors.
-    pub(super) async fn open(mut config: Config, devices: u32) -> Result<(House, Vec<Credentials>), Failure> {
-        let temporary = choose_data_dir(&mut config)?;
-        choose_ports(&mut config);
+    pub(super) async fn open(
+        mut config: Config,
+        settings: &cli::Settings,
+        devices: u32,
+    ) -> Result<(House, Vec<Credentials>), Failure> {
+        let temporary = choose_data_dir(&mut config, settings)?;
+        choose_ports(&mut config, settings);
         let data_dir = config.store.data_dir.clone();
         let credentials = enrol_all(&config, devices).await?;
         let shutdown = Shutdown::new();
@@ -62,7 +66,7 @@ impl House {
             ("MQTT", mqtt.to_string()),
             ("tokens", format!("http://{public}/oauth/token")),
             ("metrics", format!("http://{admin}/metrics")),
-            ("database", format!("{}{fate}", self.data_dir.join("sealgate.db").display())),
+            ("database", format!("{}{fate}", self.data_dir.join(DATABASE).display())),
         ] {
             let _ = writeln!(lines, "  {what:<10} {place}");
         }
@@ -87,12 +91,14 @@ impl House {
         Ok(Counted::of(&String::from_utf8_lossy(page.body())))
     }
 
-    /// The same, once the gateway has dealt with everything that came, and with the connections that brought it.
+    /// The same, once the gateway has dealt with everything that came, and with the connections that brought it; a stranger's may
+    /// stay.
     pub(super) async fn settled(&self, patience: Duration) -> Result<Counted, Failure> {
-        let deadline = now() + patience;
+        let (deadline, strangers_stay) = (now() + patience, now() + STRANGERS);
         loop {
             let counted = self.counted().await?;
-            if (counted.in_flight == 0 && counted.connections == 0) || now() > deadline {
+            let is_settled = counted.in_flight == 0 && (counted.connections == 0 || now() > strangers_stay);
+            if is_settled || now() > deadline {
                 return Ok(counted);
             }
             sleep(POLL).await;
@@ -109,11 +115,19 @@ impl House {
 }
 
 const POLL: Duration = Duration::from_millis(20);
+/// How long connections are waited for: the fleet has ended its own.
+const STRANGERS: Duration = Duration::from_secs(2);
 
-/// A directory that was chosen is kept; the default is not for demos, whose devices nobody wants to find there.
-fn choose_data_dir(config: &mut Config) -> Result<Option<Temporary>, Failure> {
-    if config.store.data_dir != Config::default().store.data_dir {
-        return Ok(None);
+/// A directory that was named is kept, and must hold no database: the demo's devices are nothing for a real one.
+fn choose_data_dir(config: &mut Config, settings: &cli::Settings) -> Result<Option<Temporary>, Failure> {
+    if settings.is_flagged("store", "data_dir") {
+        let directory = config.store.data_dir.display();
+        return match config.store.data_dir.join(DATABASE).exists() {
+            true => {
+                Err(anyhow!("there is a database in {directory} already, and the demo wants one of its own").into())
+            }
+            false => Ok(None),
+        };
     }
     let name = format!("sealgate-demo-{}", &new_client_id()?[..8]);
     let directory = std::env::temp_dir().join(name);
@@ -121,17 +135,16 @@ fn choose_data_dir(config: &mut Config) -> Result<Option<Temporary>, Failure> {
     Ok(Some(Temporary(directory)))
 }
 
-/// A port that was chosen is kept; the usual ones may be a real gateway's.
-fn choose_ports(config: &mut Config) {
-    let usual = Config::default();
-    if config.edge.listen == usual.edge.listen {
-        config.edge.listen.set_port(0);
-    }
-    if config.public.listen == usual.public.listen {
-        config.public.listen.set_port(0);
-    }
-    if config.admin.listen == usual.admin.listen {
-        config.admin.listen.set_port(0);
+const DATABASE: &str = "sealgate.db";
+
+/// A port that was named is kept; the usual ones may be a real gateway's.
+fn choose_ports(config: &mut Config, settings: &cli::Settings) {
+    let doors =
+        [("edge", &mut config.edge.listen), ("public", &mut config.public.listen), ("admin", &mut config.admin.listen)];
+    for (section, listen) in doors {
+        if !settings.is_flagged(section, "listen") {
+            listen.set_port(0);
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use firmware_sim::host::{Credentials, Fleet, Ledger, Settings, Summary, Tally};
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use super::device::Device;
 use super::gateway::Gateway;
@@ -38,6 +39,14 @@ impl RunningFleet {
 
     pub(crate) fn tally(&self) -> Tally {
         self.fleet.as_ref().expect("it runs").tally()
+    }
+
+    /// Waits until each device has sent what it was to send, and tells what became of it.
+    pub(crate) fn sent(mut self) -> Summary {
+        let fleet = self.fleet.as_mut().expect("it runs");
+        let ended = self.runtime.block_on(async { timeout(PATIENCE, fleet.finished()).await });
+        assert!(ended.is_ok(), "waited in vain until all was sent");
+        self.finish()
     }
 
     /// Measures no more, and waits until everything is acknowledged.
