@@ -152,9 +152,9 @@ impl Writer {
         self.publish(&outcomes);
         let now = now();
         let metrics = &self.metrics;
+        metrics.acknowledged(self.pending.iter().map(|pending| now.saturating_duration_since(pending.received_at)));
         let settled = self.pending.drain(..).zip(outcomes).map(|(mut pending, outcome)| {
             metrics.kept(kept(&outcome));
-            metrics.acknowledged(now.saturating_duration_since(pending.received_at));
             let settled = pending.settled(outcome);
             (pending.receipt, settled)
         });
