@@ -92,6 +92,8 @@ impl Writer {
             self.gather(first);
             let Some(outcomes) = self.commit(&give_up).await else { return self.give_up() };
             self.settle(outcomes);
+            // The connections that this woke send their answers first: what comes back for them makes the next batch larger.
+            tokio::task::yield_now().await;
         }
     }
 
