@@ -11,6 +11,9 @@ use crate::mqtt::{DecodeError, Decoder, Packet, Version, encode_within};
 
 /// What a read asks for where no packet has begun: most packets are smaller.
 const READ_BYTES: usize = 4096;
+/// The same after a read that filled as much: a whole window of telemetry comes in one then. Only clients that send much at a time
+/// cost the memory.
+const READ_BYTES_BUSY: usize = 16 * 1024;
 /// Above this much unsent, nothing more is read or taken from the mailbox.
 const UNSENT_BYTES_MAX: usize = 64 * 1024;
 /// How long a closed connection is read further, so that a reset does not overtake our last packet.
@@ -25,6 +28,7 @@ pub(super) struct Wire<S> {
     writer: WriteHalf<S>,
     decoder: Decoder,
     received: BytesMut,
+    read_bytes: usize,
     unsent: BytesMut,
 }
 
@@ -51,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
     pub(super) fn new(stream: S, packet_bytes_max: u32) -> Self {
         let (reader, writer) = tokio::io::split(stream);
         let decoder = Decoder::new(packet_bytes_max);
-        Wire { reader, writer, decoder, received: BytesMut::new(), unsent: BytesMut::new() }
+        Wire { reader, writer, decoder, received: BytesMut::new(), read_bytes: READ_BYTES, unsent: BytesMut::new() }
     }
 
     /// The next whole packet of what has come.
@@ -81,15 +85,18 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
 
     /// Moves bytes in either direction, whichever can go first. Never resolves if there is nothing to move. Cancel-safe.
     pub(super) async fn move_bytes(&mut self, reading: Reading) -> Moved {
-        let Wire { reader, writer, decoder, received, unsent } = self;
+        let Wire { reader, writer, decoder, received, read_bytes, unsent } = self;
         if reading == Reading::On {
             // Never more than the packet at hand still needs by its own, checked, length.
-            received.reserve(decoder.needed(received).max(READ_BYTES));
+            received.reserve(decoder.needed(received).max(*read_bytes));
         }
         let done = tokio::select! {
             sent = writer.write_buf(unsent), if !unsent.is_empty() => sent.map(|_| Moved::Sent),
             count = reader.read_buf(received), if reading == Reading::On => {
-                count.map(|count| if count == 0 { Moved::Gone } else { Moved::Received })
+                count.map(|count| {
+                    *read_bytes = if count < READ_BYTES { READ_BYTES } else { READ_BYTES_BUSY };
+                    if count == 0 { Moved::Gone } else { Moved::Received }
+                })
             }
             else => std::future::pending().await,
         };

@@ -53,8 +53,11 @@ impl Metrics {
         self.commit_failures.inc();
     }
 
-    pub(super) fn acknowledged(&self, took: Duration) {
-        self.acknowledgement_seconds.observe(took.as_secs_f64());
+    /// Counts what a batch was acknowledged after, each message by itself, and adds it to the series in one step.
+    pub(super) fn acknowledged(&self, batch: impl Iterator<Item = Duration>) {
+        let seconds = self.acknowledgement_seconds.local();
+        batch.for_each(|took| seconds.observe(took.as_secs_f64()));
+        seconds.flush();
     }
 
     pub(super) fn kept(&self, kept: Option<Kept>) {

@@ -92,6 +92,8 @@ impl Writer {
             self.gather(first);
             let Some(outcomes) = self.commit(&give_up).await else { return self.give_up() };
             self.settle(outcomes);
+            // The connections that this woke send their answers first: what comes back for them makes the next batch larger.
+            tokio::task::yield_now().await;
         }
     }
 
@@ -152,9 +154,9 @@ impl Writer {
         self.publish(&outcomes);
         let now = now();
         let metrics = &self.metrics;
+        metrics.acknowledged(self.pending.iter().map(|pending| now.saturating_duration_since(pending.received_at)));
         let settled = self.pending.drain(..).zip(outcomes).map(|(mut pending, outcome)| {
             metrics.kept(kept(&outcome));
-            metrics.acknowledged(now.saturating_duration_since(pending.received_at));
             let settled = pending.settled(outcome);
             (pending.receipt, settled)
         });

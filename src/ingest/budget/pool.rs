@@ -12,6 +12,7 @@
 //! nobody up. What was taken while nobody waited is not taken back.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// A member's name in its pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,7 +21,7 @@ pub(super) struct MemberId(u64);
 /// The common bytes. `T` is what is handed back of a member that was served.
 pub(super) struct Pool<T> {
     bytes_max: usize,
-    members: HashMap<MemberId, Member<T>>,
+    members: HashMap<MemberId, Member<T>, BuildHasherDefault<NumberHasher>>,
     /// The members whose request is [`Request::Queued`], each once. As many as members at most.
     queue: VecDeque<MemberId>,
     served: Vec<MemberId>,
@@ -52,7 +53,7 @@ impl<T: Clone> Pool<T> {
     pub(super) fn new(bytes_max: usize) -> Self {
         Pool {
             bytes_max,
-            members: HashMap::new(),
+            members: HashMap::default(),
             queue: VecDeque::new(),
             served: Vec::new(),
             next_id: 0,
@@ -75,7 +76,12 @@ impl<T: Clone> Pool<T> {
 
     /// Asks for `bytes`; what is charged if they are granted at once or were granted since the same was asked before.
     pub(super) fn take(&mut self, id: MemberId, bytes: usize) -> Option<usize> {
-        self.ask(id, bytes.min(self.bytes_max));
+        let cost = bytes.min(self.bytes_max);
+        if self.fits_at_once(id, cost) {
+            self.update(id, |member| member.held += cost);
+            return Some(cost);
+        }
+        self.ask(id, cost);
         self.serve();
         self.fetch(id)
     }
@@ -105,6 +111,14 @@ impl<T: Clone> Pool<T> {
     pub(super) fn take_served(&mut self) -> Vec<T> {
         let served = std::mem::take(&mut self.served);
         served.iter().filter_map(|id| Some(self.members.get(id)?.tag.clone())).collect()
+    }
+
+    /// Whether asking, being served and fetching would come to no more than being charged: nobody is in the queue before.
+    fn fits_at_once(&self, id: MemberId, cost: usize) -> bool {
+        self.queue.is_empty()
+            && self.used + cost <= self.bytes_max
+            && self.members[&id].request == Request::None
+            && self.within_part(id, cost)
     }
 
     /// Notes the request, in the place that it has or at the end.
@@ -198,6 +212,25 @@ impl<T> Member<T> {
 
     fn is_active(&self) -> bool {
         self.held > 0 || self.waits()
+    }
+}
+
+/// Hashes a member's name, several times a message. The pool gives the names out itself, so nobody can choose some that collide.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("a member's name is one number")
+    }
+
+    /// 2^64 divided by the golden ratio (Knuth, volume 3, section 6.4): names that follow each other lie apart.
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     }
 }
 

@@ -1,7 +1,8 @@
 //! One statement for many rows.
 //!
 //! A statement costs a way to the connection's thread and back, some microseconds, so rows go in by the thousand. The number
-//! of rows is part of the text, and each text is prepared once and kept: hence a few sizes, of which any number is made up.
+//! of rows is part of the text, and each text is prepared once and kept: hence the powers of two, of which any number is made
+//! up by as few as it has binary digits that are set.
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, Type};
@@ -14,7 +15,7 @@ pub(super) struct Bulk {
 }
 
 /// Rows in one statement. The largest stays below SQLite's 32,766 parameters with the nine columns of a reading.
-const SIZES: [usize; 6] = [1024, 256, 64, 16, 4, 1];
+const SIZES: [usize; 11] = [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 impl Bulk {
     /// The text before the rows, how many columns a row has, and the text after them.

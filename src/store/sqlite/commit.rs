@@ -3,6 +3,8 @@
 //! Most batches hold nothing that was seen before, so the counters are written first, and only if fewer rows came in than
 //! went out the database is asked which were there. A batch that is refused for its content is done again by halves, each
 //! under a savepoint of one and the same transaction, so that an error that passes still leaves nothing of the batch behind.
+//!
+//! Rows go into a table in the order of its key, so that those of one device find the page that the one before has found.
 
 use super::fault::Fault;
 use super::statements::{Envelope, Measured, Statements};
@@ -102,7 +104,8 @@ impl Committer {
             false => Known::default(),
         };
         let judged = judge(batch, known);
-        let new = to_store(batch, &judged, last);
+        let mut new = to_store(batch, &judged, last);
+        new.sort_unstable_by_key(Envelope::place);
         let written = self.statements.use_up(&mut transaction.connection, &new).await?;
         if written == new.len() as u64 {
             return Ok(judged);
@@ -146,6 +149,7 @@ impl Committer {
                 measured.push(Measured { envelope: *envelope, place, name, unit, reading });
             }
         }
+        measured.sort_unstable_by_key(Measured::key);
         Ok(measured)
     }
 

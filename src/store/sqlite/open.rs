@@ -40,6 +40,7 @@ pub(super) fn writing(files: &Files) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         // FULL: in WAL mode NORMAL may lose commits when the power goes, and what is acknowledged is never lost.
         .synchronous(SqliteSynchronous::Full)
+        .statement_cache_capacity(STATEMENTS_MAX)
         .pragma("cache_size", "-65536")
         .pragma("wal_autocheckpoint", WAL_PAGES)
         .pragma("journal_size_limit", "134217728")
@@ -48,6 +49,9 @@ pub(super) fn writing(files: &Files) -> SqliteConnectOptions {
 /// 64 MiB. A checkpoint writes each changed page once, however often it stands in the log, and syncs twice; batches of 8 MiB
 /// would start one after each commit with SQLite's own 4 MiB.
 const WAL_PAGES: &str = "16384";
+
+/// Above the number of texts that a commit is made of, so that each is prepared once.
+const STATEMENTS_MAX: usize = 200;
 
 /// How a connection is opened for reading.
 pub(super) fn reading(files: &Files) -> SqliteConnectOptions {

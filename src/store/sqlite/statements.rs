@@ -1,4 +1,7 @@
 //! The statements of a commit, each beside the order of its columns.
+//!
+//! `OR FAIL`: a statement that fails leaves what it has written, and the part or transaction around it is undone. By SQLite's
+//! default a statement of many rows undoes its own first, and copies each page for that before it changes it.
 
 use super::bulk::{Bulk, Row};
 use crate::store::Usage;
@@ -35,12 +38,27 @@ pub(super) struct Measured<'a> {
     pub(super) reading: &'a Reading,
 }
 
+impl Envelope<'_> {
+    /// The key of `seen`.
+    pub(super) fn place(&self) -> (i64, u8, i64) {
+        let seen = &self.accepted.seen;
+        (seen.device, seen.key_version, seen.counter)
+    }
+}
+
+impl Measured<'_> {
+    /// The key of `reading`.
+    pub(super) fn key(&self) -> (i64, i64, i64, u16) {
+        (self.envelope.accepted.seen.device, self.reading.time_ms, self.envelope.id, self.place)
+    }
+}
+
 impl Statements {
     /// The texts.
     pub(super) fn new() -> Statements {
         Statements {
             use_up: Bulk::new(
-                "INSERT INTO seen (device, key_version, counter, tag, envelope) VALUES",
+                "INSERT OR FAIL INTO seen (device, key_version, counter, tag, envelope) VALUES",
                 5,
                 "ON CONFLICT DO NOTHING",
             ),
@@ -51,13 +69,13 @@ impl Statements {
                  ON s.device = a.device AND s.key_version = a.key_version AND s.counter = a.counter",
             ),
             add_envelopes: Bulk::new(
-                "INSERT INTO envelope
+                "INSERT OR FAIL INTO envelope
                  (id, device, key_version, counter, device_time, received_at, encoding, content_format, bytes) VALUES",
                 9,
                 "",
             ),
             add_readings: Bulk::new(
-                "INSERT INTO reading (device, time, envelope, place, name, unit, value, text, sum) VALUES",
+                "INSERT OR FAIL INTO reading (device, time, envelope, place, name, unit, value, text, sum) VALUES",
                 9,
                 "",
             ),
@@ -66,7 +84,7 @@ impl Statements {
                 1,
                 ") SELECT l.text, l.id FROM asked a CROSS JOIN label l ON l.text = a.text",
             ),
-            add_labels: Bulk::new("INSERT INTO label (text) VALUES", 1, "RETURNING text, id"),
+            add_labels: Bulk::new("INSERT OR FAIL INTO label (text) VALUES", 1, "RETURNING text, id"),
             find_usage: Bulk::new(
                 "WITH asked (device_id) AS (VALUES",
                 1,
@@ -74,7 +92,7 @@ impl Statements {
                  ON u.device_id = a.device_id",
             ),
             add_suspects: Bulk::new(
-                "INSERT INTO quarantine (device_id, received_at, reason, encoding, bytes) VALUES",
+                "INSERT OR FAIL INTO quarantine (device_id, received_at, reason, encoding, bytes) VALUES",
                 5,
                 "",
             ),

@@ -1,0 +1,266 @@
+//! The load generator: one thread, one connection for each device, packets that were made before.
+//!
+//! A device has its window on the way. As many acknowledgements as one read brings, as many packets the next write takes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use bytes::{Buf as _, BytesMut};
+use sealgate::mqtt::{
+    Connect, Decoder, Filter, Packet, QoS, ReasonCode, Subscribe, Subscription, Text, Version, encode,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::fleet::{Device, Fleet, packet_id};
+use super::process::{PATIENCE, Process, now, thread_cpu};
+
+/// A whole run may not take longer.
+const RUN_MAX: Duration = Duration::from_secs(120);
+/// A subscriber that hears nothing for so long has got what it gets.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// What one run measured.
+pub(crate) struct Measured {
+    pub(crate) acknowledged: usize,
+    /// What a subscriber got; none if there was none.
+    pub(crate) relayed: Option<usize>,
+    pub(crate) took: Duration,
+    pub(crate) server_cpu: Duration,
+    pub(crate) own_cpu: Duration,
+    /// From writing a PUBLISH to reading its PUBACK, in order of length.
+    pub(crate) latencies: Vec<Duration>,
+}
+
+/// Whether somebody subscribes to what is sent.
+#[derive(Clone, Copy)]
+pub(crate) enum Subscriber {
+    None,
+    At(QoS),
+}
+
+/// Runs the whole fleet against `address` and reads the processor time of `server`.
+pub(crate) fn run(
+    fleet: &Arc<Fleet>,
+    address: SocketAddr,
+    window: usize,
+    server: &Process,
+    subscriber: Subscriber,
+) -> Result<Measured> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { timeout(RUN_MAX, drive(fleet, address, window, server, subscriber)).await })?
+}
+
+async fn drive(
+    fleet: &Arc<Fleet>,
+    address: SocketAddr,
+    window: usize,
+    server: &Process,
+    subscriber: Subscriber,
+) -> Result<Measured> {
+    let published = Arc::new(AtomicBool::new(false));
+    let listener = match subscriber {
+        Subscriber::None => None,
+        Subscriber::At(qos) => Some(Listener::subscribe(address, qos, fleet.len(), published.clone()).await?),
+    };
+    let mut connections = Vec::new();
+    for device in &fleet.devices {
+        connections.push(connect(address, &device.device_id, &device.token, window).await?);
+    }
+
+    let (server_before, own_before, began) = (server.cpu()?, thread_cpu()?, now());
+    let listening = listener.map(|listener| tokio::spawn(listener.listen()));
+    let mut publishing = JoinSet::new();
+    for (index, stream) in connections.into_iter().enumerate() {
+        let fleet = fleet.clone();
+        publishing.spawn(async move { Publisher::new(stream, &fleet.devices[index], window).publish().await });
+    }
+    let mut latencies = Vec::with_capacity(fleet.len());
+    while let Some(published) = publishing.join_next().await {
+        latencies.extend(published??);
+    }
+    let mut ended = now();
+    published.store(true, Ordering::Relaxed);
+    let mut relayed = None;
+    if let Some(listening) = listening {
+        let (count, last) = listening.await??;
+        relayed = Some(count);
+        ended = ended.max(last);
+    }
+    let (server_cpu, own_cpu) = (server.cpu()? - server_before, thread_cpu()? - own_before);
+    latencies.sort_unstable();
+    let took = ended - began;
+    Ok(Measured { acknowledged: latencies.len(), relayed, took, server_cpu, own_cpu, latencies })
+}
+
+/// Logs in; what is on the way later may be `window`.
+async fn connect(address: SocketAddr, client_id: &str, token: &str, window: usize) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let mut connect = Connect::new(Version::V5, Text::try_from(client_id)?);
+    // rumqttd takes 0 for no time at all. Longer than a run, so that nobody pings.
+    connect.keep_alive_secs = 600;
+    if !token.is_empty() {
+        connect.user_name = Some(Text::try_from(client_id)?);
+        connect.password = Some(token.as_bytes().try_into()?);
+    }
+    send(&mut stream, &Packet::Connect(Box::new(connect))).await?;
+    match receive(&mut stream).await? {
+        Packet::ConnAck(answer) => {
+            ensure!(answer.code == ReasonCode::Success, "CONNACK says {:?}", answer.code);
+            let receive_max = answer.receive_max.map_or(usize::from(u16::MAX), |max| usize::from(max.get()));
+            ensure!(receive_max >= window, "a window of {window} is more than the server takes: {receive_max}");
+        }
+        other => bail!("CONNACK was due: {other:?}"),
+    }
+    Ok(stream)
+}
+
+async fn send(stream: &mut TcpStream, packet: &Packet) -> Result<()> {
+    let mut bytes = BytesMut::new();
+    encode(packet, Version::V5, &mut bytes);
+    Ok(stream.write_all(&bytes).await?)
+}
+
+/// The one packet that is due before anything else can come.
+async fn receive(stream: &mut TcpStream) -> Result<Packet> {
+    let (mut decoder, mut buffer) = (Decoder::of_server(Version::V5, u32::MAX), BytesMut::new());
+    loop {
+        ensure!(timeout(PATIENCE, stream.read_buf(&mut buffer)).await?? > 0, "the server closed the connection");
+        if let Some(packet) = decoder.decode(&mut buffer)? {
+            return Ok(packet);
+        }
+    }
+}
+
+struct Publisher<'d> {
+    stream: TcpStream,
+    device: &'d Device,
+    window: usize,
+    sent_at: Vec<Instant>,
+    latencies: Vec<Duration>,
+}
+
+impl<'d> Publisher<'d> {
+    fn new(stream: TcpStream, device: &'d Device, window: usize) -> Self {
+        let count = device.envelopes.len();
+        Publisher { stream, device, window, sent_at: Vec::with_capacity(count), latencies: Vec::with_capacity(count) }
+    }
+
+    /// Sends everything; the time that each acknowledgement took.
+    async fn publish(mut self) -> Result<Vec<Duration>> {
+        let total = self.device.envelopes.len();
+        let mut buffer = BytesMut::with_capacity(4096);
+        while self.latencies.len() < total {
+            self.fill(total.min(self.latencies.len() + self.window)).await?;
+            ensure!(self.stream.read_buf(&mut buffer).await? > 0, "the server closed the connection");
+            let read_at = now();
+            while let Some(packet) = whole_packet(&mut buffer)? {
+                self.acknowledge(&packet, read_at)?;
+            }
+        }
+        Ok(self.latencies)
+    }
+
+    /// Sends up to the `end`th message.
+    async fn fill(&mut self, end: usize) -> Result<()> {
+        let bytes = self.device.packet_bytes;
+        let sent = self.sent_at.len();
+        self.sent_at.resize(end, now());
+        Ok(self.stream.write_all(&self.device.packets[sent * bytes..end * bytes]).await?)
+    }
+
+    /// In order, and without a reason that says failure.
+    fn acknowledge(&mut self, packet: &[u8], read_at: Instant) -> Result<()> {
+        let index = self.latencies.len();
+        let id = packet_id(index).get().to_be_bytes();
+        let code = packet.get(4).copied().unwrap_or(0);
+        let good = packet.len() >= 4 && packet[0] == 0x40 && packet[1] < 0x80 && packet[2..4] == id && code == 0;
+        ensure!(good, "message {index} of {} was answered by {packet:02x?}", self.device.device_id);
+        self.latencies.push(read_at - self.sent_at[index]);
+        Ok(())
+    }
+}
+
+/// Takes a whole packet off the buffer.
+fn whole_packet(buffer: &mut BytesMut) -> Result<Option<BytesMut>> {
+    let (mut length, mut at) = (0, 1);
+    loop {
+        let Some(byte) = buffer.get(at) else { return Ok(None) };
+        length |= usize::from(byte & 0x7F) << (7 * (at - 1));
+        at += 1;
+        if byte & 0x80 == 0 {
+            break;
+        }
+        ensure!(at <= 4, "a length has at most four bytes");
+    }
+    Ok((buffer.len() >= at + length).then(|| buffer.split_to(at + length)))
+}
+
+/// Who gets what a broker relays.
+struct Listener {
+    stream: TcpStream,
+    expected: usize,
+    published: Arc<AtomicBool>,
+}
+
+impl Listener {
+    async fn subscribe(address: SocketAddr, qos: QoS, expected: usize, published: Arc<AtomicBool>) -> Result<Self> {
+        let mut stream = connect(address, "bench-listener", "", 1).await?;
+        let subscription = Subscription::new(Filter::new("devices/+/telemetry")?, qos);
+        let subscribe = Packet::Subscribe(Subscribe {
+            packet_id: packet_id(0),
+            subscription_id: None,
+            user_properties: Default::default(),
+            subscriptions: vec![subscription],
+        });
+        send(&mut stream, &subscribe).await?;
+        match receive(&mut stream).await? {
+            Packet::SubAck(ack) => ensure!(ack.codes.iter().all(|code| !code.is_failure()), "SUBACK: {:?}", ack.codes),
+            other => bail!("SUBACK was due: {other:?}"),
+        }
+        Ok(Listener { stream, expected, published })
+    }
+
+    /// Counts what comes until everything has, or nothing more does; acknowledges what asks for it.
+    async fn listen(mut self) -> Result<(usize, Instant)> {
+        let (mut buffer, mut acks) = (BytesMut::with_capacity(256 * 1024), BytesMut::new());
+        let (mut count, mut last) = (0, now());
+        while count < self.expected {
+            buffer.reserve(64 * 1024);
+            match timeout(SILENCE, self.stream.read_buf(&mut buffer)).await {
+                Ok(read) => ensure!(read? > 0, "the server closed the subscriber's connection"),
+                Err(_) if self.published.load(Ordering::Relaxed) => break,
+                Err(_) => continue,
+            }
+            last = now();
+            while let Some(packet) = whole_packet(&mut buffer)? {
+                count += 1;
+                acknowledge(&packet, &mut acks)?;
+            }
+            self.stream.write_all(&acks).await?;
+            acks.clear();
+        }
+        Ok((count, last))
+    }
+}
+
+/// The PUBACK of a PUBLISH, if it wants one.
+fn acknowledge(publish: &[u8], acks: &mut BytesMut) -> Result<()> {
+    ensure!(publish[0] >> 4 == 3, "a subscriber gets PUBLISH, not {:02x?}", &publish[..publish.len().min(8)]);
+    if publish[0] >> 1 & 3 == 0 {
+        return Ok(());
+    }
+    let header = 1 + publish.iter().skip(1).position(|byte| byte & 0x80 == 0).context("a length has an end")? + 1;
+    let mut body = &publish[header..];
+    ensure!(body.len() > 4, "a PUBLISH has a topic and an identifier");
+    let topic_bytes = usize::from(body.get_u16());
+    let id = body.get(topic_bytes..topic_bytes + 2).context("a PUBLISH at QoS 1 has an identifier")?;
+    acks.extend_from_slice(&[0x40, 2, id[0], id[1]]);
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Processes that are measured: started, asked for their processor time, and ended with whoever holds them.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+/// How long anything may take to start or to end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The kernel tells times in this unit, whatever its own clock is (proc(5), USER_HZ, 100 on every platform that runs this).
+const TICK: Duration = Duration::from_millis(10);
+
+/// A process that is killed when it is dropped.
+pub(crate) struct Process(pub(crate) Child);
+
+impl Process {
+    pub(crate) fn start(command: &mut Command) -> io::Result<Process> {
+        command.stdin(Stdio::null()).spawn().map(Process)
+    }
+
+    /// Processor time of all its threads, also of those that have ended, in user and in kernel mode.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        // The name, in brackets, may hold anything; utime and stime are the 14th and 15th field of all.
+        let (_, fields) = stat.rsplit_once(')').context("a process has a name")?;
+        let ticks: Vec<u32> = fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        Ok(TICK * ticks.iter().sum())
+    }
+
+    /// Waits until it listens.
+    pub(crate) fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
+        let deadline = now() + PATIENCE;
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = self.0.try_wait()? {
+                bail!("it ended at once: {status}");
+            }
+            if now() > deadline {
+                bail!("it does not listen on {address}");
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A directory that goes with whoever holds it.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    /// On the file system where the build is: `/tmp` may be memory, where a sync costs nothing.
+    pub(crate) fn new(name: &str) -> Result<Scratch> {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("end_to_end-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path)?;
+        Ok(Scratch(path))
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// Processor time of the calling thread.
+pub(crate) fn thread_cpu() -> Result<Duration> {
+    let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanos = schedstat.split(' ').next().context("schedstat begins with a time")?.parse()?;
+    Ok(Duration::from_nanos(nanos))
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark measures time")]
+pub(crate) fn now() -> Instant {
+    Instant::now()
+}
