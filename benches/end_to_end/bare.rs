@@ -67,7 +67,7 @@ const ENVELOPE: (&str, usize) =
     ("envelope (id, device, key_version, counter, device_time, received_at, encoding, content_format, bytes)", 9);
 const READING: (&str, usize) = ("reading (device, time, envelope, place, name, unit, value, text, sum)", 9);
 /// As `src/store/sqlite/open.rs` has them.
-const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -65536; \
+const PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384; \
                        PRAGMA wal_autocheckpoint = 16384; PRAGMA journal_size_limit = 134217728";
 /// Transactions that are tried for [`Batch::AsBest`].
 const BATCHES: [usize; 4] = [1_024, 4_096, 16_384, 65_536];

@@ -1,8 +1,9 @@
 //! One statement for many rows.
 //!
-//! A statement costs a way to the connection's thread and back, some microseconds, so rows go in by the thousand. The number
-//! of rows is part of the text, and each text is prepared once and kept: hence the powers of two, of which any number is made
-//! up by as few as it has binary digits that are set.
+//! A statement costs a way to the connection's thread and back, which is two switches of threads, so rows go in by the thousand.
+//! The number of rows is part of the text, and each text is prepared once and kept, so there are a few sizes. Where rows are
+//! inserted, a statement has as many or more places than rows, by less than half: what is not bound is null, and a row whose first
+//! column is null is passed over. Where rows are asked for, any number is made up of smaller ones.
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Encode, Sqlite, Type};
@@ -12,17 +13,37 @@ use std::sync::Arc;
 pub(super) struct Bulk {
     columns: usize,
     statements: [(usize, Arc<str>); SIZES.len()],
+    fit: Fit,
+}
+
+/// Which statement takes a number of rows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    /// The largest that they fill.
+    Filled,
+    /// The smallest that has room for all.
+    Roomy,
 }
 
 /// Rows in one statement. The largest stays below SQLite's 32,766 parameters with the nine columns of a reading.
-const SIZES: [usize; 11] = [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
+const SIZES: [usize; 20] = [1024, 768, 512, 384, 256, 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 6, 4, 3, 2, 1];
 
 impl Bulk {
     /// The text before the rows, how many columns a row has, and the text after them.
     pub(super) fn new(head: &str, columns: usize, tail: &str) -> Bulk {
+        Bulk::with(Fit::Filled, columns, |rows| format!("{head} {rows} {tail}"))
+    }
+
+    /// The text before the rows, how many columns a row has, of which the first is never null, and the text after them.
+    pub(super) fn inserting(head: &str, columns: usize, tail: &str) -> Bulk {
+        let text = |rows: &str| format!("{head} SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL {tail}");
+        Bulk::with(Fit::Roomy, columns, text)
+    }
+
+    fn with(fit: Fit, columns: usize, text: impl Fn(&str) -> String) -> Bulk {
         let row = format!("({})", vec!["?"; columns].join(","));
-        let text = |rows: usize| Arc::from(format!("{head} {} {tail}", vec![row.as_str(); rows].join(",")));
-        Bulk { columns, statements: SIZES.map(|rows| (rows, text(rows))) }
+        let text = |rows: usize| Arc::from(text(&vec![row.as_str(); rows].join(",")));
+        Bulk { columns, statements: SIZES.map(|rows| (rows, text(rows))), fit }
     }
 
     /// Runs it over all rows; answers how many rows it wrote.
@@ -58,11 +79,20 @@ impl Bulk {
     /// The rows in parts, largest first, each with the statement of its size.
     fn split<'a, T>(&self, mut rows: &'a [T]) -> impl Iterator<Item = (Arc<str>, &'a [T])> + use<'_, 'a, T> {
         std::iter::from_fn(move || {
-            let (size, sql) = self.statements.iter().find(|(size, _)| *size <= rows.len())?;
-            let (part, rest) = rows.split_at(*size);
+            let (size, sql) = self.statement_for(rows.len())?;
+            let (part, rest) = rows.split_at(rows.len().min(*size));
             rows = rest;
             Some((sql.clone(), part))
         })
+    }
+
+    /// The statement for as many of so many rows as it takes; none for no row.
+    fn statement_for(&self, rows: usize) -> Option<&(usize, Arc<str>)> {
+        let filled = self.statements.iter().find(|(size, _)| *size <= rows)?;
+        match self.fit {
+            Fit::Filled => Some(filled),
+            Fit::Roomy => self.statements.iter().rev().find(|(size, _)| *size >= rows).or(Some(filled)),
+        }
     }
 
     fn arguments<T>(&self, rows: &[T], bind: impl Fn(&T, &mut Row)) -> SqliteArguments {

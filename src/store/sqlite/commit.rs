@@ -128,7 +128,7 @@ impl Committer {
         let envelopes: Vec<_> = new.iter().copied().zip(encodings).collect();
         self.statements.add_envelopes(&mut transaction.connection, &envelopes).await?;
         let readings = self.measured(transaction, new).await?;
-        self.statements.add_readings(&mut transaction.connection, &readings).await?;
+        self.statements.add_readings(&mut transaction.connection, readings).await?;
         Ok(())
     }
 

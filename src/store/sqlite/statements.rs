@@ -15,7 +15,9 @@ pub(super) struct Statements {
     use_up: Bulk,
     find_seen: Bulk,
     add_envelopes: Bulk,
-    add_readings: Bulk,
+    /// Readings that are a number and nothing else, as most are.
+    add_numbers: Bulk,
+    add_others: Bulk,
     find_labels: Bulk,
     add_labels: Bulk,
     find_usage: Bulk,
@@ -51,14 +53,22 @@ impl Measured<'_> {
     pub(super) fn key(&self) -> (i64, i64, i64, u16) {
         (self.envelope.accepted.seen.device, self.reading.time_ms, self.envelope.id, self.place)
     }
+
+    /// The number, if the reading is that alone.
+    fn number(&self) -> Option<f64> {
+        match (&self.reading.value, self.reading.sum) {
+            (Some(Value::Number(number)), None) => Some(*number),
+            _ => None,
+        }
+    }
 }
 
 impl Statements {
     /// The texts.
     pub(super) fn new() -> Statements {
         Statements {
-            use_up: Bulk::new(
-                "INSERT OR FAIL INTO seen (device, key_version, counter, tag, envelope) VALUES",
+            use_up: Bulk::inserting(
+                "INSERT OR FAIL INTO seen (device, key_version, counter, tag, envelope)",
                 5,
                 "ON CONFLICT DO NOTHING",
             ),
@@ -68,14 +78,19 @@ impl Statements {
                 ") SELECT s.device, s.key_version, s.counter, s.tag, s.envelope FROM asked a CROSS JOIN seen s
                  ON s.device = a.device AND s.key_version = a.key_version AND s.counter = a.counter",
             ),
-            add_envelopes: Bulk::new(
+            add_envelopes: Bulk::inserting(
                 "INSERT OR FAIL INTO envelope
-                 (id, device, key_version, counter, device_time, received_at, encoding, content_format, bytes) VALUES",
+                 (id, device, key_version, counter, device_time, received_at, encoding, content_format, bytes)",
                 9,
                 "",
             ),
-            add_readings: Bulk::new(
-                "INSERT OR FAIL INTO reading (device, time, envelope, place, name, unit, value, text, sum) VALUES",
+            add_numbers: Bulk::inserting(
+                "INSERT OR FAIL INTO reading (device, time, envelope, place, name, unit, value)",
+                7,
+                "",
+            ),
+            add_others: Bulk::inserting(
+                "INSERT OR FAIL INTO reading (device, time, envelope, place, name, unit, value, text, sum)",
                 9,
                 "",
             ),
@@ -91,8 +106,8 @@ impl Statements {
                 ") SELECT u.device_id, u.row_count, u.byte_count FROM asked a CROSS JOIN quarantine_usage u
                  ON u.device_id = a.device_id",
             ),
-            add_suspects: Bulk::new(
-                "INSERT OR FAIL INTO quarantine (device_id, received_at, reason, encoding, bytes) VALUES",
+            add_suspects: Bulk::inserting(
+                "INSERT OR FAIL INTO quarantine (device_id, received_at, reason, encoding, bytes)",
                 5,
                 "",
             ),
@@ -141,19 +156,28 @@ impl Statements {
     pub(super) async fn add_readings(
         &self,
         connection: &mut SqliteConnection,
-        new: &[Measured<'_>],
+        new: Vec<Measured<'_>>,
     ) -> sqlx::Result<u64> {
-        let bind = |measured: &Measured<'_>, row: &mut Row| {
+        let (numbers, others): (Vec<_>, Vec<_>) = new.into_iter().partition(|measured| measured.number().is_some());
+        let bind_key = |measured: &Measured<'_>, row: &mut Row| {
             row.int(measured.envelope.accepted.seen.device);
             row.int(measured.reading.time_ms);
             row.int(measured.envelope.id);
             row.int(measured.place);
             row.int(measured.name);
             row.int_or_null(measured.unit);
+        };
+        let bind_number = |measured: &Measured<'_>, row: &mut Row| {
+            bind_key(measured, row);
+            row.real_or_null(measured.number());
+        };
+        let bind_other = |measured: &Measured<'_>, row: &mut Row| {
+            bind_key(measured, row);
             bind_value(measured.reading.value.as_ref(), row);
             row.real_or_null(measured.reading.sum);
         };
-        self.add_readings.execute(connection, new, bind).await
+        let written = self.add_numbers.execute(connection, &numbers, bind_number).await?;
+        Ok(written + self.add_others.execute(connection, &others, bind_other).await?)
     }
 
     /// Those of the words that have a number.
