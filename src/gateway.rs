@@ -22,7 +22,7 @@ use crate::metrics::Registry;
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
 use crate::shutdown::{FAREWELL, Shutdown};
 use crate::store::{OpenError, Store, StoreError};
-use crate::{admin, edge, public};
+use crate::{admin, edge, public, tls};
 
 /// How often the registry is asked whether another process has changed it.
 const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -40,6 +40,8 @@ pub struct Cellar {
 pub struct Addresses {
     /// MQTT.
     pub mqtt: SocketAddr,
+    /// MQTT over TLS, where there is a listener for it.
+    pub mqtts: Option<SocketAddr>,
     /// The public HTTP listener.
     pub public: SocketAddr,
     /// The admin HTTP listener.
@@ -56,6 +58,8 @@ pub struct Gateway {
     writer: Writer,
     verified: mpsc::Receiver<Vec<Verified>>,
     edge: edge::Listener,
+    identities: Vec<tls::Identity>,
+    tls_metrics: tls::Metrics,
     public: public::Door,
     admin: admin::Door,
 }
@@ -95,6 +99,14 @@ pub enum StartError {
     /// The database was made with other keys.
     #[error("the database in {0} was made with another master key than the one in {0}/master.keys")]
     ForeignMasterKeys(String),
+    /// A certificate cannot be used.
+    #[error("[{section}] tls_certificate, tls_key or tls_client_ca: {source}")]
+    Tls {
+        /// Where the keys stand.
+        section: &'static str,
+        /// Which file, and why.
+        source: tls::LoadError,
+    },
     /// Tokens cannot be issued.
     #[error(transparent)]
     Auth(#[from] auth::OpenError),
@@ -132,9 +144,11 @@ impl Gateway {
     /// Builds everything and binds the doors.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let mqtt = bind("edge.listen", config.edge.listen).await?;
+        let mqtts = bind_tls(&config.edge).await?;
         let public = bind("public.listen", config.public.listen).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
-        let addresses = Addresses { mqtt: mqtt.1, public: public.1, admin: admin.1 };
+        let tls_address = mqtts.as_ref().map(|(_, address, _)| *address);
+        let addresses = Addresses { mqtt: mqtt.1, mqtts: tls_address, public: public.1, admin: admin.1 };
 
         let Cellar { store, masters } = Cellar::open(&config).await?;
         let registry = Registry::default();
@@ -154,11 +168,19 @@ impl Gateway {
             metrics: edge::Metrics::new(&registry),
             config: config.edge,
         };
+        let mut sockets = vec![edge::Socket { listener: mqtt.0, transport: edge::Transport::Tcp }];
+        let mut identity = None;
+        if let Some((listener, _, of)) = mqtts {
+            sockets.push(edge::Socket { listener, transport: edge::Transport::Tls(of.clone()) });
+            identity = Some(of);
+        }
         Ok(Gateway {
             addresses,
             store,
             guard,
-            edge: edge::Listener::new(mqtt.0, house),
+            edge: edge::Listener::new(sockets, house),
+            identities: identity.into_iter().collect(),
+            tls_metrics: tls::Metrics::new(&registry),
             public: public::Door::new(public.0, auth.clone(), &config.public, &registry),
             admin: admin::Door::new(admin.0, &config.admin, registry),
             auth,
@@ -197,6 +219,9 @@ impl Gateway {
     fn open_doors(self) -> Running {
         let (doors_close, give_up, background_ends) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        for identity in self.identities {
+            tokio::spawn(identity.keep_fresh(self.tls_metrics.clone(), background_ends.clone()));
+        }
         let watcher = watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone());
         let publisher = broker::publish_readings(self.broker.hub.clone(), self.verified);
         Running {
@@ -265,6 +290,19 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, So
     let socket = TcpListener::bind(address).await.map_err(failed)?;
     let bound = socket.local_addr().map_err(failed)?;
     Ok((socket, bound))
+}
+
+/// The listener for MQTT over TLS, if there is to be one.
+async fn bind_tls(config: &edge::Config) -> Result<Option<(TcpListener, SocketAddr, tls::Identity)>, StartError> {
+    let (Some(address), Some(certificate), Some(key)) = (config.tls_listen, &config.tls_certificate, &config.tls_key)
+    else {
+        return Ok(None);
+    };
+    let files =
+        tls::Files { certificate: certificate.clone(), key: key.clone(), client_ca: config.tls_client_ca.clone() };
+    let identity = tls::Identity::load(files).map_err(|source| StartError::Tls { section: "edge", source })?;
+    let (listener, bound) = bind("edge.tls_listen", address).await?;
+    Ok(Some((listener, bound, identity)))
 }
 
 /// The driver that notices what commands beside this process have changed.

@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -25,10 +26,35 @@ pub fn exposed(listen: SocketAddr, plaintext: Option<Plaintext>) -> Option<Mista
     (is_exposed(listen) && plaintext.is_none()).then(|| {
         let sentence = format!(
             "{listen} is not a loopback address and this listener has no TLS: \
-             listen on 127.0.0.1 behind a proxy that has it, or set plaintext = \"i-accept\" in this section"
+             use tls_listen where there is one, listen on 127.0.0.1 behind a proxy that has it, \
+             or set plaintext = \"i-accept\" in this section"
         );
         ("listen", sentence)
     })
+}
+
+/// The keys `tls_…` of a section belong together.
+pub fn tls_mistakes(keys: TlsKeys<'_>) -> Vec<Mistake> {
+    let needed = [("tls_certificate", keys.certificate), ("tls_key", keys.key)];
+    if keys.listen.is_some() {
+        let missing = needed.into_iter().filter(|(_, path)| path.is_none());
+        return missing.map(|(key, _)| (key, "tls_listen needs it: the path of a PEM file".to_owned())).collect();
+    }
+    let set = needed.into_iter().chain([("tls_client_ca", keys.client_ca)]).filter(|(_, path)| path.is_some());
+    set.map(|(key, _)| (key, "is of no use without tls_listen".to_owned())).collect()
+}
+
+/// What a section says of TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsKeys<'a> {
+    /// `tls_listen`.
+    pub listen: Option<SocketAddr>,
+    /// `tls_certificate`.
+    pub certificate: Option<&'a Path>,
+    /// `tls_key`.
+    pub key: Option<&'a Path>,
+    /// `tls_client_ca`.
+    pub client_ca: Option<&'a Path>,
 }
 
 /// Whether others than this machine reach a listener there.
@@ -55,6 +81,19 @@ mod tests {
             assert_eq!(exposed(open.parse().unwrap(), None).unwrap().0, "listen", "{open}");
             assert_eq!(exposed(open.parse().unwrap(), Some(Plaintext::Accepted)), None, "{open}");
         }
+    }
+
+    #[test]
+    fn tls_needs_a_certificate_and_a_certificate_needs_tls() {
+        let (listen, path) = ("0.0.0.0:8883".parse().ok(), Some(Path::new("x.pem")));
+        let told = |listen, certificate, key, client_ca| {
+            let found = tls_mistakes(TlsKeys { listen, certificate, key, client_ca });
+            found.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+        };
+        assert_eq!(told(None, None, None, None), [""; 0]);
+        assert_eq!(told(listen, path, path, None), [""; 0]);
+        assert_eq!(told(listen, None, None, path), ["tls_certificate", "tls_key"]);
+        assert_eq!(told(None, path, path, path), ["tls_certificate", "tls_key", "tls_client_ca"]);
     }
 
     #[test]

@@ -56,11 +56,12 @@ async fn serve(config: Config) -> Done {
 ///
 /// Whoever closed standard output does not want to know; the gateway serves all the same.
 fn announce(addresses: &Addresses, data_dir: &Path) {
-    let Addresses { mqtt, public, admin } = addresses;
+    let Addresses { mqtt, mqtts, public, admin } = addresses;
+    let over_tls = mqtts.map(|address| format!("mqtts listening on {address}\n")).unwrap_or_default();
     info!(%mqtt, %public, %admin, data = %data_dir.display(), "The gateway listens.");
     let data_dir = data_dir.display();
     let lines = format!(
-        "mqtt listening on {mqtt}\npublic http listening on {public}\nadmin http listening on {admin}\ndata in {data_dir}\nready"
+        "mqtt listening on {mqtt}\n{over_tls}public http listening on {public}\nadmin http listening on {admin}\ndata in {data_dir}\nready"
     );
     let _ = output::line(&lines);
 }

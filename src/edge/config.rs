@@ -1,12 +1,13 @@
 //! The section `[edge]`: the door for MQTT clients.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use crate::mqtt::PACKET_BYTES_MAX;
-use crate::setting::{Mistake, Plaintext, exposed, outside};
+use crate::setting::{Mistake, Plaintext, TlsKeys, exposed, outside, tls_mistakes};
 
 /// How clients come in, and what each of them may cost.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -16,6 +17,14 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Needed where `listen` is not loopback.
     pub plaintext: Option<Plaintext>,
+    /// Where MQTT over TLS listens, with port 0 at any free one; none: nowhere.
+    pub tls_listen: Option<SocketAddr>,
+    /// The certificate chain of `tls_listen`, PEM.
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub tls_key: Option<PathBuf>,
+    /// The authorities that clients' certificates must come from, PEM; none: clients are asked for none.
+    pub tls_client_ca: Option<PathBuf>,
     /// The largest packet taken, header included; told to MQTT 5 clients as Maximum Packet Size.
     pub packet_bytes_max: u32,
     /// From the accepted socket to a whole CONNECT, handshakes included.
@@ -34,6 +43,10 @@ impl Default for Config {
         Config {
             listen: (Ipv4Addr::LOCALHOST, 1883).into(),
             plaintext: None,
+            tls_listen: None,
+            tls_certificate: None,
+            tls_key: None,
+            tls_client_ca: None,
             packet_bytes_max: 128 * 1024,
             connect_timeout: Duration::from_secs(10),
             keep_alive_secs_max: 3600,
@@ -54,6 +67,12 @@ impl Config {
             outside("receive_maximum", self.receive_maximum, 1..=u16::MAX),
             outside("connections_max", self.connections_max, 1..=usize::MAX),
         ];
-        found.into_iter().flatten().collect()
+        let tls = tls_mistakes(TlsKeys {
+            listen: self.tls_listen,
+            certificate: self.tls_certificate.as_deref(),
+            key: self.tls_key.as_deref(),
+            client_ca: self.tls_client_ca.as_deref(),
+        });
+        found.into_iter().flatten().chain(tls).collect()
     }
 }

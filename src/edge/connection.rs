@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::sleep_until;
+use tokio::time::{Instant as Deadline, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
@@ -19,12 +19,18 @@ use crate::mqtt::Packet;
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 
 /// Serves one client, from its first byte to its last.
-pub(super) async fn serve<S>(stream: S, peer: SocketAddr, house: &Arc<House>, stop: CancellationToken)
-where
+/// It has until `deadline` to say who it is.
+pub(super) async fn serve<S>(
+    stream: S,
+    peer: SocketAddr,
+    house: &Arc<House>,
+    deadline: Deadline,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite,
 {
     let mut wire = Wire::new(stream, house.config.packet_bytes_max);
-    let greeted = stop.run_until_cancelled(handshake::greet(&mut wire, peer, house)).await;
+    let greeted = stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline)).await;
     let Some(Some(accepted)) = greeted else { return wire.close().await };
     Connection::new(wire, accepted, peer, house.clone()).run(stop).await;
 }

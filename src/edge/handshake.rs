@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant as Deadline, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::Config;
@@ -40,11 +40,16 @@ struct TurnedAway {
 }
 
 /// Reads CONNECT and answers it, both within the deadline; none: the client was turned away.
-pub(super) async fn greet<S>(wire: &mut Wire<S>, peer: SocketAddr, house: &Arc<House>) -> Option<Accepted>
+pub(super) async fn greet<S>(
+    wire: &mut Wire<S>,
+    peer: SocketAddr,
+    house: &Arc<House>,
+    deadline: Deadline,
+) -> Option<Accepted>
 where
     S: AsyncRead + AsyncWrite,
 {
-    let Ok(accepted) = timeout(house.config.connect_timeout, connect(wire, peer, house)).await else {
+    let Ok(accepted) = timeout_at(deadline, connect(wire, peer, house)).await else {
         house.metrics.refused.inc(Refused::Timeout);
         debug!(%peer, "No CONNECT came in time.");
         return None;

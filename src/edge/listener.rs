@@ -1,4 +1,4 @@
-//! The driver that accepts.
+//! The drivers that accept, one for each bound socket.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::{Config, Metrics, connection};
+use super::transport::{self, Transport};
+use super::{Config, Metrics};
 use crate::auth::Auth;
 use crate::broker::Broker;
 use crate::metrics::IntGauge;
@@ -32,52 +33,79 @@ pub struct House {
     pub metrics: Metrics,
 }
 
-/// A bound listener that does not accept yet.
+/// A bound socket, and what its clients speak below MQTT.
+pub struct Socket {
+    /// Bound, and not accepting yet.
+    pub listener: TcpListener,
+    /// What lies between.
+    pub transport: Transport,
+}
+
+/// Bound sockets that do not accept yet. What they let in counts against common bounds.
 pub struct Listener {
-    socket: TcpListener,
+    sockets: Vec<Socket>,
     house: Arc<House>,
     slots: Arc<Semaphore>,
 }
 
+/// One socket that accepts.
+struct Accepting {
+    socket: Socket,
+    house: Arc<House>,
+    slots: Arc<Semaphore>,
+    connections: TaskTracker,
+    stop: CancellationToken,
+}
+
 impl Listener {
-    /// Takes over a bound socket. Says so, in the log and as a gauge, if it stands open without TLS.
-    pub fn new(socket: TcpListener, house: House) -> Self {
+    /// Takes over bound sockets. Says so, in the log and as a gauge, if one stands open without TLS.
+    pub fn new(sockets: Vec<Socket>, house: House) -> Self {
         let exposed = is_exposed(house.config.listen);
         if exposed {
             warn!(address = %house.config.listen, "The MQTT listener has no TLS: tokens and readings pass in the clear.");
         }
         house.metrics.plaintext.set(i64::from(exposed));
         let slots = Arc::new(Semaphore::new(house.config.connections_max.min(Semaphore::MAX_PERMITS)));
-        Listener { socket, house: Arc::new(house), slots }
+        Listener { sockets, house: Arc::new(house), slots }
     }
 
     /// Accepts until `stop`, then waits until each connection has given its last answers.
     pub async fn run(self, stop: CancellationToken) {
-        let connections = TaskTracker::new();
-        while let Some(accepted) = stop.run_until_cancelled(self.socket.accept()).await {
-            match accepted {
-                Ok((socket, peer)) => self.admit(socket, peer, &connections, &stop),
-                Err(error) => self.pause(&error).await,
-            }
+        let Listener { sockets, house, slots } = self;
+        let (accepting, connections) = (TaskTracker::new(), TaskTracker::new());
+        for socket in sockets {
+            let (house, slots, connections, stop) = (house.clone(), slots.clone(), connections.clone(), stop.clone());
+            accepting.spawn(Accepting { socket, house, slots, connections, stop }.run());
         }
-        let Listener { socket, house: _house, .. } = self;
-        // Before the wait, so that nobody waits in vain in the backlog of a door that is closed.
-        drop(socket);
+        // The house goes when the last connection does, and with it the way to the writer.
+        drop(house);
+        accepting.close();
+        accepting.wait().await;
         connections.close();
         connections.wait().await;
     }
+}
 
-    fn admit(&self, socket: TcpStream, peer: SocketAddr, connections: &TaskTracker, stop: &CancellationToken) {
+impl Accepting {
+    /// Ends with the socket closed, so that nobody waits in vain in the backlog of a door that is.
+    async fn run(self) {
+        while let Some(accepted) = self.stop.run_until_cancelled(self.socket.listener.accept()).await {
+            match accepted {
+                Ok((socket, peer)) => self.admit(socket, peer),
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    fn admit(&self, socket: TcpStream, peer: SocketAddr) {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
             return self.house.metrics.turned_away.inc();
         };
         self.house.metrics.accepted.inc();
-        let (house, stop) = (self.house.clone(), stop.clone());
-        connections.spawn(async move {
+        let (house, transport, stop) = (self.house.clone(), self.socket.transport.clone(), self.stop.clone());
+        self.connections.spawn(async move {
             let open = Open::count(&house.metrics);
-            // Answers are small and awaited: Nagle's algorithm would hold them back.
-            let _ = socket.set_nodelay(true);
-            connection::serve(socket, peer, &house, stop).await;
+            transport::open(socket, peer, transport, &house, stop).await;
             drop((open, slot));
         });
     }

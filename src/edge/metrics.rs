@@ -8,6 +8,8 @@ use crate::metrics::{CountBy, IntCounter, IntGauge, Registry, label};
 pub(super) enum Refused {
     /// No whole CONNECT within the deadline.
     Timeout,
+    /// The TLS handshake failed.
+    Tls,
     /// Its first bytes are no CONNECT.
     Malformed,
     /// Its client id is not valid.
@@ -23,6 +25,7 @@ pub(super) enum Refused {
 label! {
     Refused as "cause":
     Timeout = "timeout",
+    Tls = "tls",
     Malformed = "malformed",
     ClientId = "client_id",
     Login = "login",

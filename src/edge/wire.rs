@@ -30,6 +30,8 @@ pub(super) struct Wire<S> {
     received: BytesMut,
     read_bytes: usize,
     unsent: BytesMut,
+    /// Something was written that the stream may still hold back: TLS writes whole records.
+    to_flush: bool,
 }
 
 /// What happened on the stream.
@@ -55,7 +57,15 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
     pub(super) fn new(stream: S, packet_bytes_max: u32) -> Self {
         let (reader, writer) = tokio::io::split(stream);
         let decoder = Decoder::new(packet_bytes_max);
-        Wire { reader, writer, decoder, received: BytesMut::new(), read_bytes: READ_BYTES, unsent: BytesMut::new() }
+        Wire {
+            reader,
+            writer,
+            decoder,
+            received: BytesMut::new(),
+            read_bytes: READ_BYTES,
+            unsent: BytesMut::new(),
+            to_flush: false,
+        }
     }
 
     /// The next whole packet of what has come.
@@ -80,18 +90,30 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
 
     /// True: everything has left.
     pub(super) fn is_flushed(&self) -> bool {
-        self.unsent.is_empty()
+        self.unsent.is_empty() && !self.to_flush
     }
 
     /// Moves bytes in either direction, whichever can go first. Never resolves if there is nothing to move. Cancel-safe.
     pub(super) async fn move_bytes(&mut self, reading: Reading) -> Moved {
-        let Wire { reader, writer, decoder, received, read_bytes, unsent } = self;
+        let is_flushed = self.is_flushed();
+        let Wire { reader, writer, decoder, received, read_bytes, unsent, to_flush } = self;
         if reading == Reading::On {
             // Never more than the packet at hand still needs by its own, checked, length.
             received.reserve(decoder.needed(received).max(*read_bytes));
         }
+        let leave = async {
+            if !unsent.is_empty() {
+                writer.write_buf(unsent).await?;
+                *to_flush = true;
+            }
+            if unsent.is_empty() {
+                writer.flush().await?;
+                *to_flush = false;
+            }
+            io::Result::Ok(Moved::Sent)
+        };
         let done = tokio::select! {
-            sent = writer.write_buf(unsent), if !unsent.is_empty() => sent.map(|_| Moved::Sent),
+            left = leave, if !is_flushed => left,
             count = reader.read_buf(received), if reading == Reading::On => {
                 count.map(|count| {
                     *read_bytes = if count < READ_BYTES { READ_BYTES } else { READ_BYTES_BUSY };

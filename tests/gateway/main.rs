@@ -20,3 +20,4 @@ mod readme;
 mod shutdown;
 mod simulator;
 mod tidy;
+mod tls;

@@ -15,12 +15,12 @@ const EVERYONE: &[&str] = &["metrics", "setting"];
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["gateway", "config", "shutdown", "auth", "store", "seal", "mqtt", "envelope"]),
-    ("gateway", &["config", "edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "shutdown"]),
+    ("gateway", &["config", "edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "tls", "shutdown"]),
     // The `config.rs` of each area, which `config_imports_settings_alone` checks.
     ("config", &["edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "shutdown"]),
     ("public", &["auth", "edge", "http", "shutdown"]),
     ("admin", &["broker", "auth", "ingest", "store", "http", "shutdown"]),
-    ("edge", &["broker", "auth", "mqtt", "shutdown"]),
+    ("edge", &["broker", "auth", "mqtt", "tls", "shutdown"]),
     ("broker", &["ingest", "auth", "mqtt", "store", "shutdown"]),
     ("ingest", &["seal", "store", "shutdown"]),
     ("seal", &["store", "envelope"]),

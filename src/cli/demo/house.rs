@@ -59,7 +59,7 @@ impl House {
 
     /// Where everything is, a line each.
     pub(super) fn places(&self) -> String {
-        let Addresses { mqtt, public, admin } = self.addresses;
+        let Addresses { mqtt, public, admin, .. } = self.addresses;
         let mut lines = String::new();
         let fate = if self.temporary.is_some() { "   (removed at the end; --data DIR keeps it)" } else { "" };
         for (what, place) in [

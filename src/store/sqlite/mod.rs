@@ -11,10 +11,9 @@
 //! ordered by device and time. In a fleet that dirties, for each device that sent, one page in each commit: it is the
 //! greater part of what a reading costs, and was paid because without it every question about a device reads the whole
 //! table. A table that is itself in that order was weighed against an index beside a table in the order of arrival, in
-//! batches of a thousand envelopes from 100, 1,000 and 20,000 devices. The index writes up to a third less log while the
-//! tables are small (its pages hold more rows; once each device has a page of its own, both dirty as many), but needs half
-//! as much room again, and a range is read several times slower. Pages of 1, 2, 8 and 16 KiB gained nothing over SQLite's
-//! own 4 KiB.
+//! batches of a thousand envelopes from 100, 1,000 and 20,000 devices. The index writes less log while the tables are
+//! small (its pages hold more rows; once each device has a page of its own, both dirty as many), but needs more room, and a range
+//! is read more slowly. Other sizes of pages gained nothing over SQLite's own 4 KiB.
 
 mod bulk;
 mod commit;

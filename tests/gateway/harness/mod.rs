@@ -8,6 +8,7 @@
 
 #![allow(dead_code, unused_imports, reason = "a test takes of the harness what it needs")]
 
+mod authority;
 mod checker;
 mod client;
 mod device;
@@ -20,6 +21,7 @@ mod scrape;
 mod scratch;
 mod wait;
 
+pub(crate) use authority::Authority;
 pub(crate) use checker::Rows;
 pub(crate) use client::{Client, Login};
 pub(crate) use device::{Device, Draft, Service};

@@ -1,0 +1,69 @@
+//! From an accepted socket to a stream of MQTT: as it is, or after a TLS handshake.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::connection::serve;
+use super::listener::House;
+use super::metrics::Refused;
+use crate::tls::Identity;
+
+/// What lies between a listener's sockets and MQTT.
+#[derive(Clone)]
+pub enum Transport {
+    /// Nothing.
+    Tcp,
+    /// TLS.
+    Tls(Identity),
+}
+
+/// Serves the client of an accepted socket, from its first byte to its last.
+pub(super) async fn open(
+    socket: TcpStream,
+    peer: SocketAddr,
+    transport: Transport,
+    house: &Arc<House>,
+    stop: CancellationToken,
+) {
+    // Answers are small and awaited: Nagle's algorithm would hold them back.
+    let _ = socket.set_nodelay(true);
+    let deadline = now() + house.config.connect_timeout;
+    match transport {
+        Transport::Tcp => serve(socket, peer, house, deadline, stop).await,
+        // In a box, so that a connection without TLS does not hold room for it.
+        Transport::Tls(identity) => Box::pin(open_tls(socket, peer, identity, house, deadline, stop)).await,
+    }
+}
+
+async fn open_tls(
+    socket: TcpStream,
+    peer: SocketAddr,
+    identity: Identity,
+    house: &Arc<House>,
+    deadline: Instant,
+    stop: CancellationToken,
+) {
+    let handshake = timeout_at(deadline, identity.accept(socket));
+    match stop.run_until_cancelled(handshake).await {
+        Some(Ok(Ok(stream))) => serve(stream, peer, house, deadline, stop).await,
+        Some(Ok(Err(error))) => {
+            house.metrics.refused.inc(Refused::Tls);
+            debug!(%peer, %error, "A TLS handshake has failed.");
+        }
+        Some(Err(_)) => {
+            house.metrics.refused.inc(Refused::Timeout);
+            debug!(%peer, "A TLS handshake took too long.");
+        }
+        None => {}
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a driver")]
+fn now() -> Instant {
+    Instant::now()
+}
