@@ -34,11 +34,13 @@ impl Settings {
     }
 
     /// The settings of the flags alone, whatever a file or a variable says.
+    #[cfg(feature = "demo")]
     pub(super) fn load_flags(&self) -> Result<Config, Failure> {
         Config::load(&Sources { flags: self.flags(), ..Sources::default() }).map_err(Failure::Configuration)
     }
 
     /// Whether a flag names this setting.
+    #[cfg(feature = "demo")]
     pub(super) fn is_flagged(&self, section: &str, key: &str) -> bool {
         self.flags().iter().any(|flag| flag.section == section && flag.key == key)
     }
