@@ -143,12 +143,11 @@ impl Cellar {
 impl Gateway {
     /// Builds everything and binds the doors.
     pub async fn start(config: Config) -> Result<Self, StartError> {
-        let mqtt = bind("edge.listen", config.edge.listen).await?;
-        let mqtts = bind_tls(&config.edge).await?;
+        let edge_doors = EdgeDoors::bind(&config.edge).await?;
         let public = bind("public.listen", config.public.listen).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
-        let tls_address = mqtts.as_ref().map(|(_, address, _)| *address);
-        let addresses = Addresses { mqtt: mqtt.1, mqtts: tls_address, public: public.1, admin: admin.1 };
+        let EdgeDoors { sockets, mqtt, mqtts, identities } = edge_doors;
+        let addresses = Addresses { mqtt, mqtts, public: public.1, admin: admin.1 };
 
         let Cellar { store, masters } = Cellar::open(&config).await?;
         let registry = Registry::default();
@@ -168,18 +167,12 @@ impl Gateway {
             metrics: edge::Metrics::new(&registry),
             config: config.edge,
         };
-        let mut sockets = vec![edge::Socket { listener: mqtt.0, transport: edge::Transport::Tcp }];
-        let mut identity = None;
-        if let Some((listener, _, of)) = mqtts {
-            sockets.push(edge::Socket { listener, transport: edge::Transport::Tls(of.clone()) });
-            identity = Some(of);
-        }
         Ok(Gateway {
             addresses,
             store,
             guard,
             edge: edge::Listener::new(sockets, house),
-            identities: identity.into_iter().collect(),
+            identities,
             tls_metrics: tls::Metrics::new(&registry),
             public: public::Door::new(public.0, auth.clone(), &config.public, &registry),
             admin: admin::Door::new(admin.0, &config.admin, registry),
@@ -292,17 +285,30 @@ async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, So
     Ok((socket, bound))
 }
 
-/// The listener for MQTT over TLS, if there is to be one.
-async fn bind_tls(config: &edge::Config) -> Result<Option<(TcpListener, SocketAddr, tls::Identity)>, StartError> {
-    let (Some(address), Some(certificate), Some(key)) = (config.tls_listen, &config.tls_certificate, &config.tls_key)
-    else {
-        return Ok(None);
-    };
-    let files =
-        tls::Files { certificate: certificate.clone(), key: key.clone(), client_ca: config.tls_client_ca.clone() };
-    let identity = tls::Identity::load(files).map_err(|source| StartError::Tls { section: "edge", source })?;
-    let (listener, bound) = bind("edge.tls_listen", address).await?;
-    Ok(Some((listener, bound, identity)))
+/// The bound sockets of the door for clients.
+struct EdgeDoors {
+    sockets: Vec<edge::Socket>,
+    mqtt: SocketAddr,
+    mqtts: Option<SocketAddr>,
+    identities: Vec<tls::Identity>,
+}
+
+impl EdgeDoors {
+    async fn bind(config: &edge::Config) -> Result<Self, StartError> {
+        let (listener, mqtt) = bind("edge.listen", config.listen).await?;
+        let plain = edge::Socket { listener, transport: edge::Transport::Tcp, proxy_protocol: config.proxy_protocol };
+        let mut doors = EdgeDoors { sockets: vec![plain], mqtt, mqtts: None, identities: Vec::new() };
+        let files = config.tls_certificate.clone().zip(config.tls_key.clone());
+        if let (Some(address), Some((certificate, key))) = (config.tls_listen, files) {
+            let files = tls::Files { certificate, key, client_ca: config.tls_client_ca.clone() };
+            let identity = tls::Identity::load(files).map_err(|source| StartError::Tls { section: "edge", source })?;
+            let (listener, bound) = bind("edge.tls_listen", address).await?;
+            let transport = edge::Transport::Tls(identity.clone());
+            doors.sockets.push(edge::Socket { listener, transport, proxy_protocol: config.tls_proxy_protocol });
+            (doors.mqtts, doors.identities) = (Some(bound), vec![identity]);
+        }
+        Ok(doors)
+    }
 }
 
 /// The driver that notices what commands beside this process have changed.

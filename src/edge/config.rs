@@ -17,6 +17,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Needed where `listen` is not loopback.
     pub plaintext: Option<Plaintext>,
+    /// Whether clients of `listen` come through a proxy that says who they are.
+    pub proxy_protocol: ProxyProtocol,
     /// Where MQTT over TLS listens, with port 0 at any free one; none: nowhere.
     pub tls_listen: Option<SocketAddr>,
     /// The certificate chain of `tls_listen`, PEM.
@@ -25,6 +27,8 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// The authorities that clients' certificates must come from, PEM; none: clients are asked for none.
     pub tls_client_ca: Option<PathBuf>,
+    /// Whether clients of `tls_listen` come through a proxy that says who they are.
+    pub tls_proxy_protocol: ProxyProtocol,
     /// The largest packet taken, header included; told to MQTT 5 clients as Maximum Packet Size.
     pub packet_bytes_max: u32,
     /// From the accepted socket to a whole CONNECT, handshakes included.
@@ -38,15 +42,27 @@ pub struct Config {
     pub connections_max: usize,
 }
 
+/// Whether a listener's clients come through a proxy that speaks the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// They do not; a header is no MQTT.
+    Off,
+    /// They do, all of them; who brings no header is turned away, for whoever may leave it out may also make one up.
+    Expected,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
             listen: (Ipv4Addr::LOCALHOST, 1883).into(),
             plaintext: None,
+            proxy_protocol: ProxyProtocol::Off,
             tls_listen: None,
             tls_certificate: None,
             tls_key: None,
             tls_client_ca: None,
+            tls_proxy_protocol: ProxyProtocol::Off,
             packet_bytes_max: 128 * 1024,
             connect_timeout: Duration::from_secs(10),
             keep_alive_secs_max: 3600,

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::warn;
 
 use super::transport::{self, Transport};
-use super::{Config, Metrics};
+use super::{Config, Metrics, ProxyProtocol};
 use crate::auth::Auth;
 use crate::broker::Broker;
 use crate::metrics::IntGauge;
@@ -39,6 +39,8 @@ pub struct Socket {
     pub listener: TcpListener,
     /// What lies between.
     pub transport: Transport,
+    /// Whether a proxy says who its clients are.
+    pub proxy_protocol: ProxyProtocol,
 }
 
 /// Bound sockets that do not accept yet. What they let in counts against common bounds.
@@ -102,10 +104,11 @@ impl Accepting {
             return self.house.metrics.turned_away.inc();
         };
         self.house.metrics.accepted.inc();
-        let (house, transport, stop) = (self.house.clone(), self.socket.transport.clone(), self.stop.clone());
+        let (house, stop) = (self.house.clone(), self.stop.clone());
+        let (transport, proxy_protocol) = (self.socket.transport.clone(), self.socket.proxy_protocol);
         self.connections.spawn(async move {
             let open = Open::count(&house.metrics);
-            transport::open(socket, peer, transport, &house, stop).await;
+            transport::open(socket, peer, proxy_protocol, transport, &house, stop).await;
             drop((open, slot));
         });
     }

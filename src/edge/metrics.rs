@@ -8,6 +8,8 @@ use crate::metrics::{CountBy, IntCounter, IntGauge, Registry, label};
 pub(super) enum Refused {
     /// No whole CONNECT within the deadline.
     Timeout,
+    /// Its proxy did not say who it is.
+    Proxy,
     /// The TLS handshake failed.
     Tls,
     /// Its first bytes are no CONNECT.
@@ -25,6 +27,7 @@ pub(super) enum Refused {
 label! {
     Refused as "cause":
     Timeout = "timeout",
+    Proxy = "proxy",
     Tls = "tls",
     Malformed = "malformed",
     ClientId = "client_id",

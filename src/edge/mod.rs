@@ -10,10 +10,11 @@ mod connection;
 mod handshake;
 mod listener;
 mod metrics;
+mod proxy;
 mod transport;
 mod wire;
 
-pub use config::Config;
+pub use config::{Config, ProxyProtocol};
 pub use listener::{House, Listener, Socket};
 pub use metrics::Metrics;
 pub use transport::Transport;

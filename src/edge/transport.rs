@@ -1,4 +1,4 @@
-//! From an accepted socket to a stream of MQTT: as it is, or after a TLS handshake.
+//! From an accepted socket to a stream of MQTT: behind the header of a proxy, a TLS handshake, both or neither.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use tracing::debug;
 use super::connection::serve;
 use super::listener::House;
 use super::metrics::Refused;
+use super::{ProxyProtocol, proxy};
 use crate::tls::Identity;
 
 /// What lies between a listener's sockets and MQTT.
@@ -24,8 +25,9 @@ pub enum Transport {
 
 /// Serves the client of an accepted socket, from its first byte to its last.
 pub(super) async fn open(
-    socket: TcpStream,
+    mut socket: TcpStream,
     peer: SocketAddr,
+    proxy_protocol: ProxyProtocol,
     transport: Transport,
     house: &Arc<House>,
     stop: CancellationToken,
@@ -33,10 +35,32 @@ pub(super) async fn open(
     // Answers are small and awaited: Nagle's algorithm would hold them back.
     let _ = socket.set_nodelay(true);
     let deadline = now() + house.config.connect_timeout;
+    let named = match proxy_protocol {
+        ProxyProtocol::Off => Some(peer),
+        ProxyProtocol::Expected => stop.run_until_cancelled(named(&mut socket, peer, house, deadline)).await.flatten(),
+    };
+    let Some(peer) = named else { return };
     match transport {
         Transport::Tcp => serve(socket, peer, house, deadline, stop).await,
         // In a box, so that a connection without TLS does not hold room for it.
         Transport::Tls(identity) => Box::pin(open_tls(socket, peer, identity, house, deadline, stop)).await,
+    }
+}
+
+/// Who the client is, as its proxy says; none: the proxy does not, and the client is turned away.
+async fn named(socket: &mut TcpStream, proxy: SocketAddr, house: &Arc<House>, deadline: Instant) -> Option<SocketAddr> {
+    match timeout_at(deadline, proxy::read_header(socket)).await {
+        Ok(Ok(source)) => Some(source.unwrap_or(proxy)),
+        Ok(Err(error)) => {
+            house.metrics.refused.inc(Refused::Proxy);
+            debug!(%proxy, %error, "A proxy did not say for whom it speaks.");
+            None
+        }
+        Err(_) => {
+            house.metrics.refused.inc(Refused::Timeout);
+            debug!(%proxy, "A proxy's header took too long.");
+            None
+        }
     }
 }
 

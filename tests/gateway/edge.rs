@@ -257,3 +257,49 @@ fn at_3_1_1_too_a_connection_ends_with_its_token_and_the_token_opens_no_other() 
     assert!(gateway.log().contains("A login is refused"), "{}", gateway.log());
     assert!(!gateway.log().contains(&login.token), "a token is never logged");
 }
+
+#[test]
+fn behind_a_proxy_the_client_is_whom_the_header_names() {
+    let gateway = Gateway::start_with(&[("edge.proxy_protocol", "expected")]);
+    let pump = gateway.add_device("pump");
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\xcb\x00\x71\x08\xc0\x00\x02\x01\x12\x67\x07\x5b";
+    for (header, named) in [
+        (&b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 1883\r\n"[..], "peer=203.0.113.7:4711"),
+        (v2, "peer=203.0.113.8:4711"),
+        (b"PROXY UNKNOWN\r\n", "peer=127.0.0.1:"),
+    ] {
+        let mut client = Client::open(&gateway, Version::V5);
+        // In two pieces, as a network may bring it.
+        client.send_bytes(&header[..5]);
+        client.send_bytes(&header[5..]);
+        let answer = client.log_in(Login::of_device(&gateway, &pump).connect(Version::V5));
+        assert_eq!(answer.code, ReasonCode::Success);
+        assert_eq!(client.publish_acknowledged(&pump.topic(), pump.seal(1.0)).code, ReasonCode::Success);
+        assert!(gateway.log().contains(&format!("A client has come in. {named}")), "{named}: {}", gateway.log());
+    }
+}
+
+#[test]
+fn who_brings_no_header_where_one_is_due_is_turned_away() {
+    let gateway = Gateway::start_with(&[("edge.proxy_protocol", "expected"), ("edge.connect_timeout", "1s")]);
+    let pump = gateway.add_device("pump");
+    let mut headerless = Client::open(&gateway, Version::V5);
+    headerless.send(&Packet::Connect(Box::new(Login::of_device(&gateway, &pump).connect(Version::V5))));
+    assert_eq!(headerless.until_closed(), []);
+    let mut half = Client::open(&gateway, Version::V5);
+    half.send_bytes(b"PROXY TCP4 203.0.113.7");
+    assert_eq!(half.until_closed(), []);
+    eventually("both are counted", || {
+        let refused = |cause| gateway.metrics().value("sealgate_edge_refused_total", &[("cause", cause)]);
+        (refused("proxy") == 1.0 && refused("timeout") == 1.0).then_some(())
+    });
+}
+
+#[test]
+fn a_header_where_none_is_due_is_no_mqtt() {
+    let gateway = Gateway::start();
+    let mut client = Client::open(&gateway, Version::V311);
+    client.send_bytes(b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 1883\r\n");
+    assert_eq!(client.until_closed(), []);
+    assert_eq!(gateway.metrics().value("sealgate_edge_refused_total", &[("cause", "malformed")]), 1.0);
+}
