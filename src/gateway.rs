@@ -167,14 +167,15 @@ impl Gateway {
             metrics: edge::Metrics::new(&registry),
             config: config.edge,
         };
+        let edge = edge::Listener::new(sockets, house);
         Ok(Gateway {
             addresses,
             store,
             guard,
-            edge: edge::Listener::new(sockets, house),
             identities,
             tls_metrics: tls::Metrics::new(&registry),
-            public: public::Door::new(public.0, auth.clone(), &config.public, &registry),
+            public: public::Door::new(public.0, auth.clone(), &config.public, &registry).with_mqtt(edge.entrance()),
+            edge,
             admin: admin::Door::new(admin.0, &config.admin, registry),
             auth,
             broker,

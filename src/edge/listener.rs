@@ -1,12 +1,12 @@
 //! The drivers that accept, one for each bound socket.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
@@ -43,20 +43,26 @@ pub struct Socket {
     pub proxy_protocol: ProxyProtocol,
 }
 
-/// Bound sockets that do not accept yet. What they let in counts against common bounds.
+/// Bound sockets that do not accept yet, and the way in behind them.
 pub struct Listener {
     sockets: Vec<Socket>,
-    house: Arc<House>,
-    slots: Arc<Semaphore>,
+    entrance: Entrance,
 }
 
-/// One socket that accepts.
-struct Accepting {
-    socket: Socket,
+/// The way in, for a stream that somebody has accepted; all clients count against common bounds, whichever way they came. Clones
+/// lead to the same house.
+#[derive(Clone)]
+pub struct Entrance {
     house: Arc<House>,
     slots: Arc<Semaphore>,
     connections: TaskTracker,
-    stop: CancellationToken,
+    closing: CancellationToken,
+}
+
+/// A place for one client. Dropped, it is another's.
+pub struct Place {
+    entrance: Entrance,
+    slot: OwnedSemaphorePermit,
 }
 
 impl Listener {
@@ -68,54 +74,83 @@ impl Listener {
         }
         house.metrics.plaintext.set(i64::from(exposed));
         let slots = Arc::new(Semaphore::new(house.config.connections_max.min(Semaphore::MAX_PERMITS)));
-        Listener { sockets, house: Arc::new(house), slots }
+        let (connections, closing) = (TaskTracker::new(), CancellationToken::new());
+        Listener { sockets, entrance: Entrance { house: Arc::new(house), slots, connections, closing } }
+    }
+
+    /// The way in for clients of another listener.
+    pub fn entrance(&self) -> Entrance {
+        self.entrance.clone()
     }
 
     /// Accepts until `stop`, then waits until each connection has given its last answers.
     pub async fn run(self, stop: CancellationToken) {
-        let Listener { sockets, house, slots } = self;
-        let (accepting, connections) = (TaskTracker::new(), TaskTracker::new());
+        let Listener { sockets, entrance } = self;
+        let accepting = TaskTracker::new();
         for socket in sockets {
-            let (house, slots, connections, stop) = (house.clone(), slots.clone(), connections.clone(), stop.clone());
-            accepting.spawn(Accepting { socket, house, slots, connections, stop }.run());
+            accepting.spawn(accept(socket, entrance.clone(), stop.clone()));
         }
-        // The house goes when the last connection does, and with it the way to the writer.
-        drop(house);
         accepting.close();
         accepting.wait().await;
+        let Entrance { connections, closing, .. } = entrance;
+        closing.cancel();
         connections.close();
         connections.wait().await;
     }
 }
 
-impl Accepting {
-    /// Ends with the socket closed, so that nobody waits in vain in the backlog of a door that is.
-    async fn run(self) {
-        while let Some(accepted) = self.stop.run_until_cancelled(self.socket.listener.accept()).await {
-            match accepted {
-                Ok((socket, peer)) => self.admit(socket, peer),
-                Err(error) => self.pause(&error).await,
+/// Ends with the socket closed, so that nobody waits in vain in the backlog of a door that is.
+async fn accept(Socket { listener, transport, proxy_protocol }: Socket, entrance: Entrance, stop: CancellationToken) {
+    while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
+        match accepted {
+            Ok((socket, peer)) => {
+                let Some(place) = entrance.reserve() else { continue };
+                let transport = transport.clone();
+                place.spawn(move |house, closing| async move {
+                    transport::open(socket, peer, proxy_protocol, transport, &house, closing).await;
+                });
+            }
+            Err(error) => {
+                warn!(%error, "A connection could not be accepted.");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
     }
+}
 
-    fn admit(&self, socket: TcpStream, peer: SocketAddr) {
+impl Entrance {
+    /// A place, or none: as many clients are connected as may be.
+    pub fn reserve(&self) -> Option<Place> {
         let Ok(slot) = self.slots.clone().try_acquire_owned() else {
-            return self.house.metrics.turned_away.inc();
+            self.house.metrics.turned_away.inc();
+            return None;
         };
         self.house.metrics.accepted.inc();
-        let (house, stop) = (self.house.clone(), self.stop.clone());
-        let (transport, proxy_protocol) = (self.socket.transport.clone(), self.socket.proxy_protocol);
-        self.connections.spawn(async move {
-            let open = Open::count(&house.metrics);
-            transport::open(socket, peer, proxy_protocol, transport, &house, stop).await;
-            drop((open, slot));
+        Some(Place { entrance: self.clone(), slot })
+    }
+
+    /// The largest packet that is taken.
+    pub fn packet_bytes_max(&self) -> u32 {
+        self.house.config.packet_bytes_max
+    }
+}
+
+impl Place {
+    /// Serves a client whose stream is open already, in a task of its own.
+    pub fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + 'static, peer: SocketAddr) {
+        self.spawn(move |house, closing| async move {
+            transport::serve_stream(stream, peer, &house, closing).await;
         });
     }
 
-    async fn pause(&self, error: &io::Error) {
-        warn!(%error, "A connection could not be accepted.");
-        tokio::time::sleep(ACCEPT_PAUSE).await;
+    fn spawn<F: Future<Output = ()> + Send + 'static>(self, client: impl FnOnce(Arc<House>, CancellationToken) -> F) {
+        let Place { entrance: Entrance { house, connections, closing, .. }, slot } = self;
+        let open = Open::count(&house.metrics);
+        let served = client(house, closing);
+        connections.spawn(async move {
+            served.await;
+            drop((open, slot));
+        });
     }
 }
 

@@ -15,6 +15,6 @@ mod transport;
 mod wire;
 
 pub use config::{Config, ProxyProtocol};
-pub use listener::{House, Listener, Socket};
+pub use listener::{Entrance, House, Listener, Place, Socket};
 pub use metrics::Metrics;
 pub use transport::Transport;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -45,6 +46,14 @@ pub(super) async fn open(
         // In a box, so that a connection without TLS does not hold room for it.
         Transport::Tls(identity) => Box::pin(open_tls(socket, peer, identity, house, deadline, stop)).await,
     }
+}
+
+/// Serves the client of a stream that carries MQTT already, from its first byte to its last.
+pub(super) async fn serve_stream<S>(stream: S, peer: SocketAddr, house: &Arc<House>, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite,
+{
+    serve(stream, peer, house, now() + house.config.connect_timeout, stop).await;
 }
 
 /// Who the client is, as its proxy says; none: the proxy does not, and the client is turned away.

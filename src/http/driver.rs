@@ -1,10 +1,11 @@
 //! The driver: accepts connections, and lets go of whoever takes too long.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::display;
 use tracing::{debug, warn};
 
-use super::Limits;
+use super::{Limits, Peer};
 
 /// The longest head of a request, all lines together; hyper allows no less than 8 KiB.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -32,8 +33,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
         tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
-            stream = accept(&listener), if connections.len() < limits.connections_max => {
-                connections.spawn(answer(stream, router.clone(), limits, stop.clone()));
+            (stream, peer) = accept(&listener), if connections.len() < limits.connections_max => {
+                // Pages that want to know who asks take it from the request.
+                let router = router.clone().layer(Extension(Peer(peer)));
+                connections.spawn(answer(stream, router, limits, stop.clone()));
             }
         }
     }
@@ -47,10 +50,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
     }
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return stream,
+            Ok(accepted) => return accepted,
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 let address = listener.local_addr().ok().map(display);

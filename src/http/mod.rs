@@ -9,6 +9,7 @@ mod driver;
 
 pub use driver::serve;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -32,6 +33,10 @@ pub struct Limits {
     /// What an answer under way has left when the life of its connection ends, or the door's.
     pub farewell_timeout: Duration,
 }
+
+/// From where a request came: an extension of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 /// Answers 408 where a page takes longer than `limit` from the end of the request's head, its body included.
 ///

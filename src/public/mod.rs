@@ -1,11 +1,12 @@
 //! The public HTTP listener: whatever a device or a service needs of us that is not MQTT.
 //!
-//! Now that is the issuer of access tokens, a thin layer of HTTP around [`auth`](crate::auth). Nothing of the
-//! operator's is here: metrics and management have a listener of their own, in `admin`.
+//! Now that is the issuer of access tokens, a thin layer of HTTP around [`auth`](crate::auth), and the way in for MQTT in a
+//! WebSocket, whose stream goes to [`edge`](crate::edge). Nothing of the operator's is here: metrics and management have a listener of their own, in `admin`.
 
 mod config;
 mod metrics;
 mod oauth;
+mod websocket;
 
 pub use config::Config;
 
@@ -20,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, JWKS_PATH, METADATA_PATH, TOKEN_PATH};
+use crate::edge::Entrance;
 use crate::http::{self, Limits};
 use crate::metrics::Registry;
 use crate::setting::is_exposed;
@@ -39,10 +41,14 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 /// From the end of a request's head to its answer, the body included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Where MQTT is spoken in a WebSocket.
+const MQTT_PATH: &str = "/mqtt";
+
 /// The door, bound and not open yet.
 pub struct Door {
     listener: TcpListener,
-    router: Router,
+    pages: Router,
+    metrics: Metrics,
 }
 
 impl Door {
@@ -53,19 +59,23 @@ impl Door {
             tracing::warn!(address = %config.listen, "The public HTTP listener has no TLS: secrets and tokens pass in the clear.");
         }
         metrics.plaintext.set(i64::from(is_exposed(config.listen)));
-        Door { listener, router: router(auth, metrics) }
+        let pages = routes(auth.issuer().path()).with_state(auth).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        Door { listener, pages, metrics }
+    }
+
+    /// Lets MQTT in, in a WebSocket.
+    #[must_use]
+    pub fn with_mqtt(self, entrance: Entrance) -> Self {
+        let mqtt = Router::new().route(MQTT_PATH, get(websocket::upgrade)).with_state(entrance);
+        Door { pages: self.pages.merge(mqtt), ..self }
     }
 
     /// Answers until `stop`, and returns when the answers under way are given.
     pub async fn serve(self, stop: CancellationToken) {
-        http::serve(self.listener, self.router, LIMITS, stop).await;
+        // What comes too late is counted as what comes in time.
+        let router = http::in_time(self.pages, REQUEST_TIMEOUT).layer(from_fn_with_state(self.metrics, counted));
+        http::serve(self.listener, router, LIMITS, stop).await;
     }
-}
-
-/// The pages of this door. What comes too late is counted as what comes in time.
-fn router(auth: Auth, metrics: Metrics) -> Router {
-    let pages = routes(auth.issuer().path()).with_state(auth).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-    http::in_time(pages, REQUEST_TIMEOUT).layer(from_fn_with_state(metrics, counted))
 }
 
 /// The issuer's routes. If its identifier has a path, a proxy in front may take that off or leave it, so the

@@ -35,8 +35,10 @@ class Answer:
 class Client(mqtt.Client):
     """A connected client that remembers answers and messages."""
 
-    def __init__(self, version, address, client_id, user_name, token):
-        super().__init__(client_id=client_id, protocol=PROTOCOLS[version], reconnect_on_failure=False)
+    def __init__(self, version, address, client_id, user_name, token, transport="tcp"):
+        super().__init__(
+            client_id=client_id, protocol=PROTOCOLS[version], reconnect_on_failure=False, transport=transport
+        )
         self.version = version
         self.messages = []
         self.answers = {}

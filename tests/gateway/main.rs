@@ -21,3 +21,4 @@ mod shutdown;
 mod simulator;
 mod tidy;
 mod tls;
+mod websocket;

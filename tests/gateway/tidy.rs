@@ -41,6 +41,7 @@ const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
     ("hyper", &["public", "admin", "http"]),
     ("hyper_util", &["public", "admin", "http"]),
     ("tokio_rustls", &["tls"]),
+    ("ppp", &["edge"]),
     ("sealgate_envelope", &["seal", "cli"]),
     ("firmware_sim", &["cli"]),
     ("toml", &["config"]),
