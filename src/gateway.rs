@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -22,7 +23,7 @@ use crate::metrics::Registry;
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
 use crate::shutdown::{FAREWELL, Shutdown};
 use crate::store::{OpenError, Store, StoreError};
-use crate::{admin, edge, public, tls};
+use crate::{admin, edge, http, public, tls};
 
 /// How often the registry is asked whether another process has changed it.
 const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -44,6 +45,8 @@ pub struct Addresses {
     pub mqtts: Option<SocketAddr>,
     /// The public HTTP listener.
     pub public: SocketAddr,
+    /// The same over TLS, where there is a listener for it.
+    pub public_tls: Option<SocketAddr>,
     /// The admin HTTP listener.
     pub admin: SocketAddr,
 }
@@ -144,10 +147,12 @@ impl Gateway {
     /// Builds everything and binds the doors.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let edge_doors = EdgeDoors::bind(&config.edge).await?;
-        let public = bind("public.listen", config.public.listen).await?;
+        let public_doors = PublicDoors::bind(&config.public).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
-        let EdgeDoors { sockets, mqtt, mqtts, identities } = edge_doors;
-        let addresses = Addresses { mqtt, mqtts, public: public.1, admin: admin.1 };
+        let EdgeDoors { sockets, mqtt, mqtts, mut identities } = edge_doors;
+        identities.extend(public_doors.identity);
+        let (public, public_tls) = (public_doors.address, public_doors.tls_address);
+        let addresses = Addresses { mqtt, mqtts, public, public_tls, admin: admin.1 };
 
         let Cellar { store, masters } = Cellar::open(&config).await?;
         let registry = Registry::default();
@@ -174,7 +179,8 @@ impl Gateway {
             guard,
             identities,
             tls_metrics: tls::Metrics::new(&registry),
-            public: public::Door::new(public.0, auth.clone(), &config.public, &registry).with_mqtt(edge.entrance()),
+            public: public::Door::new(public_doors.sockets, auth.clone(), &config.public, &registry)
+                .with_mqtt(edge.entrance()),
             edge,
             admin: admin::Door::new(admin.0, &config.admin, registry),
             auth,
@@ -299,17 +305,56 @@ impl EdgeDoors {
         let (listener, mqtt) = bind("edge.listen", config.listen).await?;
         let plain = edge::Socket { listener, transport: edge::Transport::Tcp, proxy_protocol: config.proxy_protocol };
         let mut doors = EdgeDoors { sockets: vec![plain], mqtt, mqtts: None, identities: Vec::new() };
-        let files = config.tls_certificate.clone().zip(config.tls_key.clone());
-        if let (Some(address), Some((certificate, key))) = (config.tls_listen, files) {
-            let files = tls::Files { certificate, key, client_ca: config.tls_client_ca.clone() };
-            let identity = tls::Identity::load(files).map_err(|source| StartError::Tls { section: "edge", source })?;
-            let (listener, bound) = bind("edge.tls_listen", address).await?;
+        let files = files(&config.tls_certificate, &config.tls_key, &config.tls_client_ca);
+        if let Some((listener, bound, identity)) = bind_tls("edge", "edge.tls_listen", config.tls_listen, files).await?
+        {
             let transport = edge::Transport::Tls(identity.clone());
             doors.sockets.push(edge::Socket { listener, transport, proxy_protocol: config.tls_proxy_protocol });
             (doors.mqtts, doors.identities) = (Some(bound), vec![identity]);
         }
         Ok(doors)
     }
+}
+
+/// The bound sockets of the public HTTP listener.
+struct PublicDoors {
+    sockets: Vec<http::Socket>,
+    address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    identity: Option<tls::Identity>,
+}
+
+impl PublicDoors {
+    async fn bind(config: &public::Config) -> Result<Self, StartError> {
+        let (listener, address) = bind("public.listen", config.listen).await?;
+        let sockets = vec![http::Socket { listener, identity: None }];
+        let mut doors = PublicDoors { sockets, address, tls_address: None, identity: None };
+        let files = files(&config.tls_certificate, &config.tls_key, &None);
+        let bound = bind_tls("public", "public.tls_listen", config.tls_listen, files).await?;
+        if let Some((listener, bound, identity)) = bound {
+            doors.sockets.push(http::Socket { listener, identity: Some(identity.clone()) });
+            (doors.tls_address, doors.identity) = (Some(bound), Some(identity));
+        }
+        Ok(doors)
+    }
+}
+
+fn files(certificate: &Option<PathBuf>, key: &Option<PathBuf>, client_ca: &Option<PathBuf>) -> Option<tls::Files> {
+    let (certificate, key) = certificate.clone().zip(key.clone())?;
+    Some(tls::Files { certificate, key, client_ca: client_ca.clone() })
+}
+
+/// A listener for TLS, if there is to be one.
+async fn bind_tls(
+    section: &'static str,
+    key: &'static str,
+    address: Option<SocketAddr>,
+    files: Option<tls::Files>,
+) -> Result<Option<(TcpListener, SocketAddr, tls::Identity)>, StartError> {
+    let Some((address, files)) = address.zip(files) else { return Ok(None) };
+    let identity = tls::Identity::load(files).map_err(|source| StartError::Tls { section, source })?;
+    let (listener, bound) = bind(key, address).await?;
+    Ok(Some((listener, bound, identity)))
 }
 
 /// The driver that notices what commands beside this process have changed.

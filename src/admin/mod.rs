@@ -58,7 +58,8 @@ impl Door {
 
     /// Answers until `stop`, and returns when the answers under way are given.
     pub async fn serve(self, stop: CancellationToken) {
-        http::serve(self.listener, self.router, LIMITS, stop).await;
+        let socket = http::Socket { listener: self.listener, identity: None };
+        http::serve(socket, self.router, LIMITS, stop).await;
     }
 }
 

@@ -56,12 +56,13 @@ async fn serve(config: Config) -> Done {
 ///
 /// Whoever closed standard output does not want to know; the gateway serves all the same.
 fn announce(addresses: &Addresses, data_dir: &Path) {
-    let Addresses { mqtt, mqtts, public, admin } = addresses;
+    let Addresses { mqtt, mqtts, public, public_tls, admin } = addresses;
+    let public_over_tls = public_tls.map(|address| format!("https listening on {address}\n")).unwrap_or_default();
     let over_tls = mqtts.map(|address| format!("mqtts listening on {address}\n")).unwrap_or_default();
     info!(%mqtt, %public, %admin, data = %data_dir.display(), "The gateway listens.");
     let data_dir = data_dir.display();
     let lines = format!(
-        "mqtt listening on {mqtt}\n{over_tls}public http listening on {public}\nadmin http listening on {admin}\ndata in {data_dir}\nready"
+        "mqtt listening on {mqtt}\n{over_tls}public http listening on {public}\n{public_over_tls}admin http listening on {admin}\ndata in {data_dir}\nready"
     );
     let _ = output::line(&lines);
 }

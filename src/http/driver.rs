@@ -9,6 +9,7 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -17,6 +18,7 @@ use tracing::field::display;
 use tracing::{debug, warn};
 
 use super::{Limits, Peer};
+use crate::tls::Identity;
 
 /// The longest head of a request, all lines together; hyper allows no less than 8 KiB.
 pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -25,9 +27,18 @@ pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `router` on `listener` until `stop`; then takes no new connection, finishes the answers under way, if that takes no
+/// Where connections come from, and whether they speak TLS.
+pub struct Socket {
+    /// Bound.
+    pub listener: TcpListener,
+    /// Who this is, over TLS.
+    pub identity: Option<Identity>,
+}
+
+/// Serves `router` on a socket until `stop`; then takes no new connection, finishes the answers under way, if that takes no
 /// longer than the farewell may, and returns.
-pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: CancellationToken) {
+pub async fn serve(socket: Socket, router: Router, limits: Limits, stop: CancellationToken) {
+    let Socket { listener, identity } = socket;
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -36,7 +47,10 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, stop: 
             (stream, peer) = accept(&listener), if connections.len() < limits.connections_max => {
                 // Pages that want to know who asks take it from the request.
                 let router = router.clone().layer(Extension(Peer(peer)));
-                connections.spawn(answer(stream, router, limits, stop.clone()));
+                match identity.clone() {
+                    None => connections.spawn(answer(stream, router, limits, stop.clone())),
+                    Some(identity) => connections.spawn(answer_over_tls(stream, identity, router, limits, stop.clone())),
+                };
             }
         }
     }
@@ -70,8 +84,29 @@ enum Ended {
     Cut,
 }
 
+/// The handshake has as long as the head of a request.
+async fn answer_over_tls(
+    stream: TcpStream,
+    identity: Identity,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+) -> Ended {
+    match stop.run_until_cancelled(timeout(limits.head_timeout, identity.accept(stream))).await {
+        Some(Ok(Ok(stream))) => answer(stream, router, limits, stop).await,
+        Some(Ok(Err(error))) => {
+            debug!(%error, "A TLS handshake has failed.");
+            Ended::ByItself
+        }
+        Some(Err(_)) | None => Ended::ByItself,
+    }
+}
+
 /// One connection, until it ends by itself; or until its life or the door's ends it, after the answer under way.
-async fn answer(stream: TcpStream, router: Router, limits: Limits, stop: CancellationToken) -> Ended {
+async fn answer<S>(stream: S, router: Router, limits: Limits, stop: CancellationToken) -> Ended
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())

@@ -7,7 +7,7 @@
 
 mod driver;
 
-pub use driver::serve;
+pub use driver::{Socket, serve};
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -42,7 +42,7 @@ async fn server(limits: Limits) -> Server {
     let reads = in_time(Router::new().route("/read", post(|_: Bytes| async {})), SHORT);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let task = tokio::spawn(serve(listener, router.merge(reads), limits, stop.clone()));
+    let task = tokio::spawn(serve(Socket { listener, identity: None }, router.merge(reads), limits, stop.clone()));
     Server { address, stop, task, slow_began, slow_may_end }
 }
 

@@ -17,12 +17,12 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, JWKS_PATH, METADATA_PATH, TOKEN_PATH};
 use crate::edge::Entrance;
-use crate::http::{self, Limits};
+use crate::http::{self, Limits, Socket};
 use crate::metrics::Registry;
 use crate::setting::is_exposed;
 use metrics::{Class, Metrics};
@@ -46,21 +46,21 @@ const MQTT_PATH: &str = "/mqtt";
 
 /// The door, bound and not open yet.
 pub struct Door {
-    listener: TcpListener,
+    sockets: Vec<Socket>,
     pages: Router,
     metrics: Metrics,
 }
 
 impl Door {
-    /// Takes over a bound socket. Says so, in the log and as a gauge, if it stands open without TLS.
-    pub fn new(listener: TcpListener, auth: Auth, config: &Config, registry: &Registry) -> Self {
+    /// Takes over bound sockets. Says so, in the log and as a gauge, if one stands open without TLS.
+    pub fn new(sockets: Vec<Socket>, auth: Auth, config: &Config, registry: &Registry) -> Self {
         let metrics = Metrics::new(registry);
         if is_exposed(config.listen) {
             tracing::warn!(address = %config.listen, "The public HTTP listener has no TLS: secrets and tokens pass in the clear.");
         }
         metrics.plaintext.set(i64::from(is_exposed(config.listen)));
         let pages = routes(auth.issuer().path()).with_state(auth).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-        Door { listener, pages, metrics }
+        Door { sockets, pages, metrics }
     }
 
     /// Lets MQTT in, in a WebSocket.
@@ -74,7 +74,11 @@ impl Door {
     pub async fn serve(self, stop: CancellationToken) {
         // What comes too late is counted as what comes in time.
         let router = http::in_time(self.pages, REQUEST_TIMEOUT).layer(from_fn_with_state(self.metrics, counted));
-        http::serve(self.listener, router, LIMITS, stop).await;
+        let mut serving = JoinSet::new();
+        for socket in self.sockets {
+            serving.spawn(http::serve(socket, router.clone(), LIMITS, stop.clone()));
+        }
+        serving.join_all().await;
     }
 }
 

@@ -35,7 +35,7 @@ class Answer:
 class Client(mqtt.Client):
     """A connected client that remembers answers and messages."""
 
-    def __init__(self, version, address, client_id, user_name, token, transport="tcp"):
+    def __init__(self, version, address, client_id, user_name, token, transport="tcp", cafile=None):
         super().__init__(
             client_id=client_id, protocol=PROTOCOLS[version], reconnect_on_failure=False, transport=transport
         )
@@ -49,6 +49,8 @@ class Client(mqtt.Client):
         self.on_message = lambda _client, _userdata, message: self.note(message=message)
         self.on_subscribe = self.note_suback
         self.username_pw_set(user_name, token)
+        if cafile:
+            self.tls_set(cafile)
         host, port = address.rsplit(":", 1)
         self.connect(host, int(port), keepalive=30)
         self.loop_start()

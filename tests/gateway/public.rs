@@ -20,7 +20,8 @@ const FORM: &str = "application/x-www-form-urlencoded";
 async fn serve(world: &World) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let door = public::Door::new(listener, world.auth.clone(), &public::Config::default(), &world.registry);
+    let sockets = vec![sealgate::http::Socket { listener, identity: None }];
+    let door = public::Door::new(sockets, world.auth.clone(), &public::Config::default(), &world.registry);
     tokio::spawn(door.serve(shutdown.clone()));
     (address, shutdown)
 }
@@ -215,7 +216,8 @@ async fn a_listener_that_others_can_hear_is_a_gauge() {
     for (text, exposed) in [("", 0), ("listen = \"0.0.0.0:0\"\nplaintext = \"i-accept\"", 1)] {
         let world = world().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        drop(public::Door::new(listener, world.auth.clone(), &toml::from_str(text).unwrap(), &world.registry));
+        let sockets = vec![sealgate::http::Socket { listener, identity: None }];
+        drop(public::Door::new(sockets, world.auth.clone(), &toml::from_str(text).unwrap(), &world.registry));
         assert_eq!(world.count("sealgate_public_plaintext"), exposed);
     }
 }

@@ -15,7 +15,10 @@ const EVERYONE: &[&str] = &["metrics", "setting"];
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["gateway", "config", "shutdown", "auth", "store", "seal", "mqtt", "envelope"]),
-    ("gateway", &["config", "edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "tls", "shutdown"]),
+    (
+        "gateway",
+        &["config", "edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "http", "tls", "shutdown"],
+    ),
     // The `config.rs` of each area, which `config_imports_settings_alone` checks.
     ("config", &["edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "shutdown"]),
     ("public", &["auth", "edge", "http", "shutdown"]),

@@ -27,6 +27,9 @@ impl World {
             ("edge.tls_listen", "127.0.0.1:0"),
             ("edge.tls_certificate", certificate.as_str()),
             ("edge.tls_key", key.as_str()),
+            ("public.tls_listen", "127.0.0.1:0"),
+            ("public.tls_certificate", certificate.as_str()),
+            ("public.tls_key", key.as_str()),
         ];
         World { gateway: Gateway::start_with(&[&tls, settings].concat()), authority, scratch }
     }
@@ -74,6 +77,45 @@ fn mosquitto_publishes_over_tls_1_2_and_1_3() {
 }
 
 #[test]
+fn tokens_are_fetched_over_tls_and_mqtt_goes_in_a_secure_websocket() {
+    let world = World::new(&[]);
+    let pump = world.gateway.add_device("pump");
+    let port = world.gateway.https().port();
+    let address = format!("https://localhost:{port}/oauth/token");
+    let login = format!("{}:{}", pump.client_id, pump.client_secret);
+    let ask = |authority: &PathBuf| {
+        let mut curl = Command::new("curl");
+        curl.args([
+            "--silent",
+            "--fail",
+            "--max-time",
+            "20",
+            "--user",
+            &login,
+            "--data",
+            "grant_type=client_credentials",
+        ]);
+        curl.arg("--cacert").arg(authority).arg(&address).output().unwrap()
+    };
+    let answer = ask(&world.ca());
+    assert!(answer.status.success(), "{answer:?}");
+    let answer: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+    let token = answer["access_token"].as_str().unwrap();
+    let unknown = world.scratch.join("unknown.pem");
+    Authority::new().write(&unknown);
+    assert!(!ask(&unknown).status.success());
+
+    let frame = world.scratch.join("reading.frame");
+    std::fs::write(&frame, pump.seal(1.0)).unwrap();
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients/websocket.py");
+    let mut paho = Command::new("timeout");
+    paho.args(["60", "/usr/bin/python3"]).arg(script).args(["5", &format!("localhost:{port}"), &pump.id, token]);
+    let output = paho.arg(frame).env("CAFILE", world.ca()).env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(world.stored(), 1.0);
+}
+
+#[test]
 fn a_client_certificate_is_a_check_besides_the_token() {
     let (scratch, clients) = (Scratch::new("tls-clients"), Authority::new());
     clients.write(&scratch.join("clients.pem"));
@@ -102,7 +144,8 @@ fn a_certificate_that_is_renewed_is_used_and_no_connection_ends() {
     renewed.certify("localhost", &world.scratch.join(""), "gateway");
     renewed.write(&world.ca());
     eventually("the new certificate is in use", || world.publish(&pump, &[]).status.success().then_some(()));
-    assert_eq!(world.gateway.metrics().value("sealgate_tls_reloads_total", &[("result", "loaded")]), 1.0);
+    let reloaded = || world.gateway.metrics().value("sealgate_tls_reloads_total", &[("result", "loaded")]);
+    eventually("each door has it", || (reloaded() == 2.0).then_some(()));
     open.send(&sealgate::mqtt::Packet::PingReq);
     assert_eq!(open.receive(), sealgate::mqtt::Packet::PingResp);
     world.authority.write(&world.ca());

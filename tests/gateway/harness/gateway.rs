@@ -34,6 +34,7 @@ struct Doors {
     mqtt: SocketAddr,
     mqtts: Option<SocketAddr>,
     public: SocketAddr,
+    https: Option<SocketAddr>,
     admin: SocketAddr,
 }
 
@@ -117,6 +118,11 @@ impl Gateway {
     /// Where MQTT over TLS is spoken.
     pub(crate) fn mqtts(&self) -> SocketAddr {
         self.running().doors.mqtts.expect("it listens there")
+    }
+
+    /// Where the public HTTP is served over TLS.
+    pub(crate) fn https(&self) -> SocketAddr {
+        self.running().doors.https.expect("it listens there")
     }
 
     pub(crate) fn public(&self) -> SocketAddr {
@@ -231,17 +237,18 @@ impl Doors {
     /// From the lines that `serve` prints; none if it ends, or patience does, before `ready`.
     fn announced(lines: &Receiver<String>) -> Option<Self> {
         let deadline = Deadline::after(PATIENCE);
-        let (mut mqtt, mut mqtts, mut public, mut admin) = (None, None, None, None);
+        let (mut mqtt, mut mqtts, mut public, mut https, mut admin) = (None, None, None, None, None);
         loop {
             let line = lines.recv_timeout(deadline.left()).ok()?;
             if line.trim() == "ready" {
-                return Some(Doors { mqtt: mqtt?, mqtts, public: public?, admin: admin? });
+                return Some(Doors { mqtt: mqtt?, mqtts, public: public?, https, admin: admin? });
             }
             let Some((door, address)) = line.split_once(" listening on ") else { continue };
             let address = Some(address.trim().parse().unwrap_or_else(|error| panic!("{error}: {line}")));
             match door.split(' ').next() {
                 Some("mqtt") => mqtt = address,
                 Some("mqtts") => mqtts = address,
+                Some("https") => https = address,
                 Some("public") => public = address,
                 Some("admin") => admin = address,
                 _ => {}
