@@ -6,8 +6,8 @@
 //!
 //! | room | what happens there |
 //! |---|---|
-//! | [`edge`] | the door for clients: a socket becomes packets; CONNECT becomes a login; one task a connection |
-//! | [`public`] | the public HTTP door: where tokens are fetched |
+//! | [`edge`] | the door for clients: a socket, with TLS or a proxy's header or without, becomes packets; CONNECT becomes a login; one task a connection |
+//! | [`public`] | the public HTTP door: where tokens are fetched, and MQTT comes in a WebSocket |
 //! | [`admin`] | the operators' HTTP door: metrics |
 //! | [`broker`] | sessions, subscriptions, who gets what; pure but for its drivers |
 //! | [`ingest`] | envelopes in, receipts out: opened, decoded, committed by one writer, counted under one law |
