@@ -31,6 +31,8 @@ pub struct Config {
     pub tls_proxy_protocol: ProxyProtocol,
     /// The largest packet taken, header included; told to MQTT 5 clients as Maximum Packet Size.
     pub packet_bytes_max: u32,
+    /// The largest CONNECT, and so what is read of a client that has not said who he is.
+    pub connect_bytes_max: u32,
     /// From the accepted socket to a whole CONNECT, handshakes included.
     #[serde(with = "humantime_serde")]
     pub connect_timeout: Duration,
@@ -64,6 +66,7 @@ impl Default for Config {
             tls_client_ca: None,
             tls_proxy_protocol: ProxyProtocol::Off,
             packet_bytes_max: 128 * 1024,
+            connect_bytes_max: 16 * 1024,
             connect_timeout: Duration::from_secs(10),
             keep_alive_secs_max: 3600,
             receive_maximum: 32,
@@ -78,6 +81,7 @@ impl Config {
         let found = [
             exposed(self.listen, self.plaintext),
             outside("packet_bytes_max", self.packet_bytes_max, 1024..=PACKET_BYTES_MAX),
+            outside("connect_bytes_max", self.connect_bytes_max, 512..=PACKET_BYTES_MAX),
             outside("connect_timeout", self.connect_timeout, Duration::from_millis(100)..=Duration::from_secs(3600)),
             outside("keep_alive_secs_max", self.keep_alive_secs_max, 1..=u16::MAX),
             outside("receive_maximum", self.receive_maximum, 1..=u16::MAX),

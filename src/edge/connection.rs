@@ -29,7 +29,7 @@ pub(super) async fn serve<S>(
 ) where
     S: AsyncRead + AsyncWrite,
 {
-    let mut wire = Wire::new(stream, house.config.packet_bytes_max);
+    let mut wire = Wire::new(stream, &house.config);
     let greeted = stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline)).await;
     let Some(Some(accepted)) = greeted else { return wire.close().await };
     Connection::new(wire, accepted, peer, house.clone()).run(stop).await;

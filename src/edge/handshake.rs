@@ -21,7 +21,7 @@ use crate::broker::{
     self, Attachment, Broker, Earlier, Ended, Message, ProblemInformation, Session, SessionKey, SessionState, Terms,
     Will, telemetry_of,
 };
-use crate::mqtt::{ConnAck, Connect, Disconnect, PACKET_BYTES_MAX, Packet, ReasonCode, Text, Version};
+use crate::mqtt::{ConnAck, Connect, DecodeError, Disconnect, PACKET_BYTES_MAX, Packet, ReasonCode, Text, Version};
 
 /// A client id is kept for as long as its session, and written to the log.
 const CLIENT_ID_BYTES_MAX: usize = 256;
@@ -89,7 +89,11 @@ where
             Ok(Some(_)) => return None,
             Err(error) => {
                 debug!(%peer, %error, "A client's first packet is no CONNECT.");
-                house.metrics.refused.inc(Refused::Malformed);
+                let cause = match error {
+                    DecodeError::TooLarge { .. } => Refused::TooLarge,
+                    _ => Refused::Malformed,
+                };
+                house.metrics.refused.inc(cause);
                 if let Some(version) = version_to_answer_in(error.reason(), wire.version()) {
                     wire.send(refusal(error.reason()), version, PACKET_BYTES_MAX);
                 }

@@ -14,6 +14,8 @@ pub(super) enum Refused {
     Tls,
     /// Its first bytes are no CONNECT.
     Malformed,
+    /// It would be a CONNECT beyond the limit.
+    TooLarge,
     /// Its client id is not valid.
     ClientId,
     /// Its token is not good; `sealgate_auth_logins_total` says why.
@@ -30,6 +32,7 @@ label! {
     Proxy = "proxy",
     Tls = "tls",
     Malformed = "malformed",
+    TooLarge = "too_large",
     ClientId = "client_id",
     Login = "login",
     Will = "will",

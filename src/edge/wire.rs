@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::time::timeout;
 
+use super::Config;
 use crate::mqtt::{DecodeError, Decoder, Packet, Version, encode_within};
 
 /// What a read asks for where no packet has begun: most packets are smaller.
@@ -54,9 +55,9 @@ pub(super) enum Reading {
 }
 
 impl<S: AsyncRead + AsyncWrite> Wire<S> {
-    pub(super) fn new(stream: S, packet_bytes_max: u32) -> Self {
+    pub(super) fn new(stream: S, config: &Config) -> Self {
         let (reader, writer) = tokio::io::split(stream);
-        let decoder = Decoder::new(packet_bytes_max);
+        let decoder = Decoder::new(config.packet_bytes_max).with_connect_max(config.connect_bytes_max);
         Wire {
             reader,
             writer,

@@ -27,6 +27,8 @@ use super::varint;
 #[derive(Clone, Debug)]
 pub struct Decoder {
     packet_bytes_max: u32,
+    /// The same for CONNECT, from whom nobody knows yet.
+    connect_bytes_max: u32,
     peer: Peer,
     /// Known from a client's CONNECT on.
     version: Option<Version>,
@@ -55,7 +57,14 @@ impl Decoder {
     /// For what a client sends, from its CONNECT on. A packet may have `packet_bytes_max` bytes with its fixed header,
     /// and never more than [`PACKET_BYTES_MAX`].
     pub fn new(packet_bytes_max: u32) -> Decoder {
-        Decoder { packet_bytes_max: packet_bytes_max.min(PACKET_BYTES_MAX), peer: Peer::Client, version: None }
+        let packet_bytes_max = packet_bytes_max.min(PACKET_BYTES_MAX);
+        Decoder { packet_bytes_max, connect_bytes_max: packet_bytes_max, peer: Peer::Client, version: None }
+    }
+
+    /// With a smaller bound for CONNECT: whoever has not said who he is gets less room.
+    #[must_use]
+    pub fn with_connect_max(self, connect_bytes_max: u32) -> Decoder {
+        Decoder { connect_bytes_max: connect_bytes_max.min(self.packet_bytes_max), ..self }
     }
 
     /// For what a server sends to a client that speaks `version`.
@@ -75,8 +84,8 @@ impl Decoder {
         let Some(length) = varint::read(&buffer[1..])? else { return Ok(None) };
         let header_bytes = 1 + length.bytes;
         let bytes = header_bytes as u32 + length.value;
-        if bytes > self.packet_bytes_max {
-            return Err(DecodeError::TooLarge { bytes, bytes_max: self.packet_bytes_max });
+        if bytes > self.bytes_max() {
+            return Err(DecodeError::TooLarge { bytes, bytes_max: self.bytes_max() });
         }
         if buffer.len() < bytes as usize {
             return Ok(None);
@@ -100,10 +109,18 @@ impl Decoder {
         let Some(length_bytes) = buffer.get(1..) else { return HEADER_BYTES_MIN };
         match varint::read(length_bytes) {
             Ok(None) => 1,
-            Ok(Some(length)) if 1 + length.bytes as u32 + length.value <= self.packet_bytes_max => {
+            Ok(Some(length)) if 1 + length.bytes as u32 + length.value <= self.bytes_max() => {
                 (1 + length.bytes + length.value as usize).saturating_sub(buffer.len())
             }
             _ => 0,
+        }
+    }
+
+    /// How large the packet at hand may be.
+    fn bytes_max(&self) -> u32 {
+        match (self.peer, self.version) {
+            (Peer::Client, None) => self.connect_bytes_max,
+            _ => self.packet_bytes_max,
         }
     }
 
