@@ -140,3 +140,15 @@ fn a_mistake_is_told_before_anything_starts() {
         assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{arguments:?}");
     }
 }
+
+/// Two programs in one workspace need a word on which of them `cargo run` runs; the README's command has none.
+#[test]
+fn cargo_run_runs_the_gateway() {
+    let default_run = |manifest: &str| {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(manifest);
+        let manifest: toml::Table = std::fs::read_to_string(path).unwrap().parse().unwrap();
+        manifest["package"].get("default-run").and_then(|name| name.as_str()).map(str::to_owned)
+    };
+    assert_eq!(default_run("Cargo.toml").as_deref(), Some("sealgate"));
+    assert_eq!(default_run("firmware-sim/Cargo.toml"), None, "two are none");
+}
