@@ -129,3 +129,50 @@ fn cve_2023_28366_a_repeated_qos_2_identifier_keeps_nothing_more() {
     }
     assert_eq!(gateway.metrics().value("sealgate_broker_routed_total", &[]), 1.0, "it went to its subscriber once");
 }
+
+/// Mosquitto ended itself over a message to a topic that begins with `$` and is not `$SYS`.
+#[test]
+fn cve_2018_12543_topics_with_a_dollar_end_nothing() {
+    let gateway = Gateway::start();
+    let service = gateway.add_service("flow", &["sub:#", "pub:#"]);
+    for version in [Version::V311, Version::V5] {
+        for topic in ["$", "$/", "$foo/bar", "$SYSTEM", "$SYS", "$SYS/broker/clients"] {
+            let mut client = Client::connect(&gateway, version, &Login::of_service(&gateway, &service));
+            let answer = client.publish_acknowledged(topic, b"x".as_slice());
+            assert!(version == Version::V311 || answer.code == ReasonCode::NotAuthorized, "{topic}: {answer:?}");
+            client.send(&Packet::PingReq);
+            assert_eq!(client.receive(), Packet::PingResp, "{topic}");
+        }
+    }
+}
+
+/// Mosquitto lost memory for each CONNECT whose will bore a property that no will has.
+#[test]
+fn cve_2023_3592_a_wills_wrong_property_is_refused() {
+    let gateway = Gateway::start();
+    for _ in 0..50 {
+        let mut client = Client::open(&gateway, Version::V5);
+        // CONNECT with a will whose properties hold a Receive Maximum (0x21).
+        client.send_bytes(b"\x10\x1b\x00\x04MQTT\x05\x06\x00\x3c\x00\x00\x01a\x03\x21\x00\x05\x00\x01t\x00\x04word");
+        let answers = client.until_closed();
+        assert!(matches!(answers.as_slice(), [Packet::ConnAck(ack)] if ack.code.is_failure()), "{answers:?}");
+    }
+    assert_eq!(gateway.metrics().value("sealgate_broker_sessions", &[]), 0.0);
+}
+
+/// Clients that open connections and say nothing, or say it by the byte, held all places of other brokers for as long as they liked.
+#[test]
+fn cve_2020_13849_slow_clients_hold_no_place_for_long() {
+    let gateway = Gateway::start_with(&[("edge.connections_max", "4"), ("edge.connect_timeout", "1s")]);
+    let pump = gateway.add_device("pump");
+    let mut slow: Vec<Client> = (0..4).map(|_| Client::open(&gateway, Version::V5)).collect();
+    for client in &mut slow {
+        client.send_bytes(&[0x10, 0x7f, 0]);
+    }
+    eventually("a place is free again", || {
+        let mut client = Client::open(&gateway, Version::V5);
+        client.send(&Packet::Connect(Box::new(Login::of_device(&gateway, &pump).connect(Version::V5))));
+        client.receive_or_end()
+    });
+    assert!(refused(&gateway, "timeout") >= 1.0);
+}
