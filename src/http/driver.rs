@@ -5,8 +5,11 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::{Extension, Router};
+use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -45,11 +48,10 @@ pub async fn serve(socket: Socket, router: Router, limits: Limits, stop: Cancell
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => {}
             (stream, peer) = accept(&listener), if connections.len() < limits.connections_max => {
-                // Pages that want to know who asks take it from the request.
-                let router = router.clone().layer(Extension(Peer(peer)));
+                let (pages, stop) = (Pages { router: router.clone(), peer: Peer(peer) }, stop.clone());
                 match identity.clone() {
-                    None => connections.spawn(answer(stream, router, limits, stop.clone())),
-                    Some(identity) => connections.spawn(answer_over_tls(stream, identity, router, limits, stop.clone())),
+                    None => connections.spawn(answer(stream, pages, limits, stop)),
+                    Some(identity) => connections.spawn(answer_over_tls(stream, identity, pages, limits, stop)),
                 };
             }
         }
@@ -78,6 +80,12 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     }
 }
 
+/// What is answered on one connection, and who asks there: pages that want to know take it from the request.
+struct Pages {
+    router: Router,
+    peer: Peer,
+}
+
 /// How a connection came to its end.
 enum Ended {
     ByItself,
@@ -88,12 +96,12 @@ enum Ended {
 async fn answer_over_tls(
     stream: TcpStream,
     identity: Identity,
-    router: Router,
+    pages: Pages,
     limits: Limits,
     stop: CancellationToken,
 ) -> Ended {
     match stop.run_until_cancelled(timeout(limits.head_timeout, identity.accept(stream))).await {
-        Some(Ok(Ok(stream))) => answer(stream, router, limits, stop).await,
+        Some(Ok(Ok(stream))) => answer(stream, pages, limits, stop).await,
         Some(Ok(Err(error))) => {
             debug!(%error, "A TLS handshake has failed.");
             Ended::ByItself
@@ -103,16 +111,21 @@ async fn answer_over_tls(
 }
 
 /// One connection, until it ends by itself; or until its life or the door's ends it, after the answer under way.
-async fn answer<S>(stream: S, router: Router, limits: Limits, stop: CancellationToken) -> Ended
+async fn answer<S>(stream: S, pages: Pages, limits: Limits, stop: CancellationToken) -> Ended
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let (router, peer) = (TowerToHyperService::new(pages.router), pages.peer);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.call(request)
+    });
     let mut connection = pin!(
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_timeout)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+            .serve_connection(TokioIo::new(stream), service)
             .with_upgrades()
     );
     let mut ended = tokio::select! {

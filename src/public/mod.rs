@@ -1,7 +1,8 @@
 //! The public HTTP listener: whatever a device or a service needs of us that is not MQTT.
 //!
 //! Now that is the issuer of access tokens, a thin layer of HTTP around [`auth`](crate::auth), and the way in for MQTT in a
-//! WebSocket, whose stream goes to [`edge`](crate::edge). Nothing of the operator's is here: metrics and management have a listener of their own, in `admin`.
+//! WebSocket, whose stream goes to [`edge`](crate::edge). Nothing of the operator's is here: metrics and management have a
+//! listener of their own, in `admin`.
 
 mod config;
 mod metrics;
