@@ -33,6 +33,15 @@ impl Process {
         Ok(TICK * ticks.iter().sum())
     }
 
+    /// Processor time of the threads that it has now, finer than [`Process::cpu`] tells it.
+    pub(crate) fn cpu_of_threads(&self) -> Result<Duration> {
+        let mut sum = Duration::ZERO;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            sum += on_processor(&thread?.path().join("schedstat"))?;
+        }
+        Ok(sum)
+    }
+
     /// Memory that it has in RAM.
     pub(crate) fn memory(&self) -> Result<Memory> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
@@ -106,7 +115,11 @@ pub(crate) fn free_address() -> io::Result<SocketAddr> {
 
 /// Processor time of the calling thread.
 pub(crate) fn thread_cpu() -> Result<Duration> {
-    let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    on_processor(Path::new("/proc/thread-self/schedstat"))
+}
+
+fn on_processor(schedstat: &Path) -> Result<Duration> {
+    let schedstat = fs::read_to_string(schedstat)?;
     let nanos = schedstat.split(' ').next().context("schedstat begins with a time")?.parse()?;
     Ok(Duration::from_nanos(nanos))
 }
