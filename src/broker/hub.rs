@@ -13,7 +13,8 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::mailbox::{Bounds, Mailbox, Put};
+use super::held::Held;
+use super::mailbox::{Bounds, Mailbox, Put, PutOrWait, Together};
 use super::metrics::Drop as DropCause;
 use super::session::SessionState;
 use super::tree::Tree;
@@ -136,7 +137,11 @@ impl Hub {
     /// A hub without sessions.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         Hub(Arc::new(Inner {
-            bounds: Bounds { messages_max: config.queue_messages_max, bytes_max: config.queue_bytes_max },
+            bounds: Bounds {
+                messages_max: config.queue_messages_max,
+                bytes_max: config.queue_bytes_max,
+                together: Together::new(config.queues_bytes_max),
+            },
             sessions_max: config.sessions_max,
             metrics,
             tree: RwLock::default(),
@@ -161,8 +166,30 @@ impl Hub {
     }
 
     /// Delivers to every session with a matching subscription, once each, at the greatest QoS of those that match
-    /// [MQTT-3.3.5-1], and never above the message's own.
+    /// [MQTT-3.3.5-1], and never above the message's own. Where there is no room it is dropped.
     pub fn publish(&self, message: &Arc<Message>, publisher: Option<SessionId>) {
+        self.each_subscriber(message, publisher, |mailbox, qos| self.count_put(mailbox.put(message, qos)));
+    }
+
+    /// The same for a publisher that can wait: where readers that keep up have no room, the message has to be held.
+    fn publish_or_hold(&self, message: &Arc<Message>, publisher: SessionId, now: Instant) -> Option<Held> {
+        let mut held = None;
+        self.each_subscriber(message, Some(publisher), |mailbox, qos| match mailbox.put_or_wait(message, qos, now) {
+            PutOrWait::Put(put) => self.count_put(put),
+            PutOrWait::Waits(slip, until) => {
+                self.0.metrics.held.inc();
+                held.get_or_insert_with(|| Held::new(self.clone())).add(mailbox.clone(), slip, until);
+            }
+        });
+        held
+    }
+
+    fn each_subscriber(
+        &self,
+        message: &Message,
+        publisher: Option<SessionId>,
+        mut deliver: impl FnMut(&Arc<Mailbox>, QoS),
+    ) {
         let tree = self.0.tree.read().unwrap_or_else(PoisonError::into_inner);
         let mut found: Vec<&Subscription> = Vec::new();
         tree.matches(&message.topic, |subscription| {
@@ -173,7 +200,7 @@ impl Hub {
         found.sort_unstable_by_key(|subscription| (subscription.session, std::cmp::Reverse(subscription.qos)));
         found.dedup_by_key(|subscription| subscription.session);
         for subscription in found {
-            self.put(&subscription.mailbox, message, subscription.qos.min(message.qos));
+            deliver(&subscription.mailbox, subscription.qos.min(message.qos));
         }
     }
 
@@ -216,7 +243,7 @@ impl Hub {
             }
             Some(Slot::Connected { .. }) => unreachable!("a connected session was given back above"),
             None if sessions.by_key.len() >= self.0.sessions_max => return Err(TooManySessions),
-            None => (sessions.new_id(), None, Arc::new(Mailbox::new(self.0.bounds))),
+            None => (sessions.new_id(), None, Arc::new(Mailbox::new(self.0.bounds.clone()))),
         };
         let (send_away, sent_away) = oneshot::channel();
         let let_go = CancellationToken::new();
@@ -256,10 +283,12 @@ impl Hub {
         self.0.readings_wanted.store(sessions.readings_subscriptions > 0, Ordering::Relaxed);
     }
 
-    fn put(&self, mailbox: &Mailbox, message: &Arc<Message>, qos: QoS) {
-        match mailbox.put(message, qos) {
+    /// Counts what became of a message at one session.
+    pub(super) fn count_put(&self, put: Put) {
+        match put {
             Put::Queued => self.0.metrics.routed.inc(),
             Put::Full => self.0.metrics.dropped.inc(DropCause::QueueFull),
+            Put::AllFull => self.0.metrics.dropped.inc(DropCause::QueuesFull),
             Put::Away => self.0.metrics.dropped.inc(DropCause::Away),
         }
     }
@@ -342,9 +371,10 @@ impl Attachment {
         self.mailbox.retain(|message| grant.may_hear(&message.topic));
     }
 
-    /// Publishes in the session's name.
-    pub fn publish(&self, message: &Arc<Message>) {
-        self.hub.publish(message, Some(self.id));
+    /// Publishes in the session's name; what is held has to be settled before anything else is done for the client.
+    #[must_use = "what is held is not with its subscribers yet"]
+    pub fn publish(&self, message: &Arc<Message>, now: Instant) -> Option<Held> {
+        self.hub.publish_or_hold(message, self.id, now)
     }
 
     /// Gives the session back; a connection that waits for it gets it now.
@@ -369,6 +399,7 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         // Only a panic of the connection's task leads here; which filters the session had died with it.
         if let Some(let_go) = self.let_go.take() {
+            self.mailbox.disconnect();
             let mut removed = Vec::new();
             self.hub.write_tree(|tree| {
                 tree.retain(|subscription| subscription.session != self.id, |level| removed.push(level.to_owned()));

@@ -2,7 +2,8 @@
 //!
 //! A [`Session`] is pure: packets, receipts and time go in, [`Output`]s come out, and `edge` carries them out. The [`Hub`] is
 //! where sessions meet: it knows which of them are connected or kept, and holds the subscription tree. Between a publisher and
-//! a subscriber lies the subscriber's [`Mailbox`], which has a bound. Envelopes are not the broker's affair: what a device
+//! a subscriber lies the subscriber's [`Mailbox`], which has a bound; where it is full, the publisher's connection holds a message at
+//! QoS 1 for as long as the subscriber keeps up. Envelopes are not the broker's affair: what a device
 //! publishes as telemetry goes to `ingest`, and only what `ingest` has verified comes back, to be published below `readings/`.
 //!
 //! Retained messages, shared subscriptions and subscription identifiers are not here yet, and CONNACK says so; nor are sessions
@@ -10,6 +11,7 @@
 
 mod answers;
 pub mod config;
+mod held;
 mod hub;
 mod inbound;
 mod intake;
@@ -25,9 +27,10 @@ mod will;
 use std::time::{Duration, Instant};
 
 pub use config::Config;
+pub use held::Held;
 pub use hub::{Attachment, Earlier, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
 pub use intake::Intake;
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, Queued};
 pub use message::Message;
 pub use metrics::Metrics;
 pub use readings::publish_readings;

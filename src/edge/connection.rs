@@ -1,5 +1,6 @@
 //! The driver of one connection: waits for bytes, receipts, mail and time, and lets the session decide.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,9 +13,11 @@ use tracing::{debug, info};
 use super::handshake::{self, Accepted};
 use super::listener::House;
 use super::wire::{Moved, Reading, Wire};
-use crate::broker::{Attachment, Ended, Intake, Output, Remains, Session, Will};
+use crate::broker::{Attachment, Ended, Held, Intake, Output, Queued, Remains, Session, Will};
 use crate::mqtt::Packet;
 
+/// Messages that are taken from the mailbox at a time. Some 64 of the size of a reading make a write as large as one may be.
+const MAIL_AT_ONCE: usize = 64;
 /// How long what was sent may lie unread by the client.
 const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 
@@ -41,8 +44,12 @@ struct Connection<S> {
     attachment: Attachment,
     house: Arc<House>,
     intake: Intake,
+    /// A message that waits for its subscribers. Nothing further is carried out before it.
+    held: Option<Held>,
     peer: SocketAddr,
     reading: Reading,
+    /// Empty between two events; what it has grown to is used again.
+    mail: VecDeque<Queued>,
     /// Since when the client has not taken what lies in `unsent`.
     stalled_since: Option<Instant>,
 }
@@ -50,6 +57,7 @@ struct Connection<S> {
 enum Event {
     Moved(Moved),
     Intake,
+    Settled,
     Mail,
     Timeout,
     SentAway,
@@ -63,9 +71,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             session: accepted.session,
             attachment: accepted.attachment,
             intake: house.broker.intake(),
+            held: None,
             house,
             peer,
             reading: Reading::On,
+            mail: VecDeque::new(),
             stalled_since: None,
         }
     }
@@ -76,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             self.handle_received();
             self.handle_mail();
             self.carry_out();
-            if stopping && self.session.is_settled() {
+            if stopping && self.held.is_none() && self.session.is_settled() {
                 self.session.end(Ended::ShuttingDown);
             }
             if let Some(ended) = self.session.ended() {
@@ -100,6 +110,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 }
                 Event::Intake
             }
+            () = settled(&mut self.held), if self.held.is_some() => Event::Settled,
             () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
             _ = &mut self.attachment.sent_away => Event::SentAway,
             () = stop.cancelled(), if !stopping => Event::Stop,
@@ -114,13 +125,14 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             Event::Moved(Moved::Gone) => self.session.end(Ended::Gone),
             Event::Timeout => self.handle_timeout(),
             Event::SentAway => self.session.end(Ended::TakenOver),
+            Event::Settled => self.held = None,
             Event::Intake | Event::Mail | Event::Stop => {}
         }
     }
 
     /// Decodes and handles what has come, until the session has enough for now.
     fn handle_received(&mut self) {
-        while !self.intake.is_holding() && self.session.wants_packets() {
+        while !self.is_holding() && self.session.wants_packets() {
             match self.wire.poll_packet() {
                 Ok(Some(packet)) => {
                     self.session.handle_packet(packet, now());
@@ -135,14 +147,25 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
+    /// Goes on while a message of the client's own is held: a client that hears what it says might wait for itself else.
     fn handle_mail(&mut self) {
+        let mut mail = std::mem::take(&mut self.mail);
         while self.session.wants_mail() && !self.wire.is_congested() {
-            if !self.session.send_again() {
-                let Some(queued) = self.attachment.mailbox.take() else { return };
-                self.session.handle_queued(queued);
+            if let Some(again) = self.session.poll_again() {
+                self.send(again);
+                continue;
             }
-            self.carry_out();
+            let count = self.session.mail_max().min(MAIL_AT_ONCE);
+            self.attachment.mailbox.take(count, &mut mail, now());
+            if mail.is_empty() {
+                break;
+            }
+            while let Some(queued) = mail.pop_front() {
+                let packet = self.session.address(queued);
+                self.send(packet);
+            }
         }
+        self.mail = mail;
     }
 
     fn handle_timeout(&mut self) {
@@ -150,16 +173,21 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         if self.stalled_since.is_some_and(|since| now >= since + WRITE_STALL_MAX) {
             return self.session.end(Ended::Gone);
         }
+        if let Some(held) = &mut self.held {
+            held.handle_timeout(now);
+        }
         if self.reading == Reading::On || now >= self.session.grant_ends() {
             self.session.handle_timeout(now);
         }
     }
 
     fn carry_out(&mut self) {
-        while let Some(output) = self.session.poll_output() {
+        while self.held.is_none()
+            && let Some(output) = self.session.poll_output()
+        {
             match output {
                 Output::Send(packet) => self.send(packet),
-                Output::Publish(message) => self.attachment.publish(&message),
+                Output::Publish(message) => self.held = self.attachment.publish(&message, now()),
                 Output::Subscribe(filter, qos, echo) => self.attachment.subscribe(&filter, qos, echo),
                 Output::Unsubscribe(filter) => self.attachment.unsubscribe(&filter),
                 Output::Submit(telemetry) => self.intake.receive(telemetry),
@@ -176,8 +204,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     /// While the socket is not read the client cannot be blamed for its silence: the keep-alive begins anew afterwards.
     fn choose_reading(&mut self, stopping: bool) {
-        let wanted =
-            !stopping && !self.intake.is_holding() && self.session.wants_packets() && !self.wire.is_congested();
+        let wanted = !stopping && !self.is_holding() && self.session.wants_packets() && !self.wire.is_congested();
         if wanted && self.reading == Reading::Off {
             self.session.handle_resumed(now());
         }
@@ -189,12 +216,19 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
+    /// True: something of the client's waits for room, and nothing more of its is to come in meanwhile.
+    fn is_holding(&self) -> bool {
+        self.held.is_some() || self.intake.is_holding()
+    }
+
     fn next_timeout(&self) -> Instant {
         let session = match self.reading {
             Reading::On => self.session.poll_timeout(),
             Reading::Off => self.session.grant_ends(),
         };
-        self.stalled_since.map_or(session, |since| session.min(since + WRITE_STALL_MAX))
+        let stalled = self.stalled_since.map(|since| since + WRITE_STALL_MAX);
+        let held = self.held.as_ref().and_then(Held::poll_timeout);
+        [stalled, held].into_iter().flatten().fold(session, Instant::min)
     }
 
     /// Gives the session back first, so that a connection that waits for it need not wait for this socket.
@@ -205,7 +239,19 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             self.send(packet);
         }
         let will = let_go(self.session, self.attachment);
-        tokio::join!(self.intake.finish(will, &self.house.broker.hub), self.wire.close());
+        let rest = async {
+            if let Some(held) = self.held {
+                held.finish().await;
+            }
+            self.intake.finish(will, &self.house.broker.hub).await;
+        };
+        tokio::join!(rest, self.wire.close());
+    }
+}
+
+async fn settled(held: &mut Option<Held>) {
+    if let Some(held) = held {
+        held.settled().await;
     }
 }
 
