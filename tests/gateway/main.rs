@@ -15,6 +15,7 @@ mod envelopes;
 mod fleet;
 mod ingest;
 mod kill;
+mod limits;
 mod metrics;
 mod public;
 mod readme;
