@@ -7,6 +7,7 @@ mod harness;
 mod auth;
 mod broker;
 mod cli;
+mod clients;
 mod cve;
 mod dashboards;
 mod demo;
