@@ -199,7 +199,7 @@ impl Session {
             Version::V311 => self.inbound.len(),
             Version::V5 => self.inbound.len() - self.inbound.unacknowledged(),
         };
-        self.ended.is_none() && under_way < usize::from(self.terms.receive_maximum)
+        self.ended.is_none() && under_way < self.terms.in_flight_max
     }
 
     /// True: a message from the mailbox may go out [MQTT-4.9.0-1].

@@ -39,8 +39,10 @@ pub struct Config {
     pub connect_timeout: Duration,
     /// The longest keep-alive; a client that asks for more, or for none, gets this one (MQTT 5: Server Keep Alive).
     pub keep_alive_secs_max: u16,
-    /// Messages of one client that may be unacknowledged at a time: MQTT 5's Receive Maximum; at 3.1.1 reading stops there.
+    /// Messages of one client that may be unacknowledged at a time: MQTT 5's Receive Maximum.
     pub receive_maximum: u16,
+    /// Messages under way of one client that cannot be told to wait, at 3.1.1 all, at 5.0 those of QoS 0: reading stops there.
+    pub in_flight_max: usize,
     /// Connections at a time; one more is closed before it costs anything.
     pub connections_max: usize,
     /// Connections at a time of one address; of IPv6, of one /64.
@@ -72,6 +74,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(10),
             keep_alive_secs_max: 3600,
             receive_maximum: 32,
+            in_flight_max: 1024,
             connections_max: 100_000,
             connections_per_address_max: 10_000,
             connection_rate_per_address_max: 1_000,
@@ -92,6 +95,7 @@ impl Config {
             outside("connect_timeout", self.connect_timeout, Duration::from_millis(100)..=Duration::from_secs(3600)),
             outside("keep_alive_secs_max", self.keep_alive_secs_max, 1..=u16::MAX),
             outside("receive_maximum", self.receive_maximum, 1..=u16::MAX),
+            outside("in_flight_max", self.in_flight_max, 1..=usize::from(u16::MAX)),
             outside("connections_max", self.connections_max, 1..=usize::MAX),
             outside("connections_per_address_max", self.connections_per_address_max, 1..=usize::MAX),
             outside("connection_rate_per_address_max", self.connection_rate_per_address_max, 1..=u64::MAX),

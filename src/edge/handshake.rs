@@ -214,6 +214,7 @@ fn terms(connect: &Connect, grant: Arc<Grant>, house: &House, now: Instant, now_
         version: connect.version,
         will: will(connect, &grant, topics)?,
         receive_maximum: config.receive_maximum,
+        in_flight_max: config.in_flight_max,
         client_receive_maximum: connect.receive_max.map_or(u16::MAX, u16::from).min(SENT_WINDOW),
         client_packet_bytes_max: connect.packet_bytes_max.map_or(PACKET_BYTES_MAX, u32::from),
         problem_information: match connect.request_problem_information {

@@ -5,6 +5,7 @@
 mod harness;
 
 mod auth;
+mod back_pressure;
 mod broker;
 mod cli;
 mod clients;

@@ -15,6 +15,8 @@ pub struct Terms {
     pub grant: Arc<Grant>,
     /// Messages that the client may have under way to us.
     pub receive_maximum: u16,
+    /// Messages that a client which cannot be told so may have under way to us.
+    pub in_flight_max: usize,
     /// Messages that we may have under way to the client.
     pub client_receive_maximum: u16,
     /// The largest packet that the client takes [MQTT-3.1.2-24].

@@ -30,6 +30,7 @@ pub(super) fn terms(version: Version, grant: Grant, now: Instant) -> Terms {
         version,
         grant: Arc::new(grant),
         receive_maximum: RECEIVE_MAXIMUM,
+        in_flight_max: RECEIVE_MAXIMUM.into(),
         client_receive_maximum: 2,
         client_packet_bytes_max: 1000,
         problem_information: ProblemInformation::Wanted,
