@@ -17,6 +17,7 @@ mod ingest;
 mod kill;
 mod limits;
 mod metrics;
+mod presence;
 mod public;
 mod readme;
 mod shutdown;
