@@ -235,7 +235,9 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         if let Some(packet) = handshake::goodbye(ended, self.session.version()) {
             self.send(packet);
         }
-        self.present.take().map(|present| present.end(ended));
+        if let Some(present) = self.present.take() {
+            present.end(ended);
+        }
         let will = let_go(self.session, self.attachment);
         tokio::join!(self.intake.finish(will, &self.house.broker.hub), self.wire.close());
     }

@@ -67,8 +67,15 @@ async fn tell(presence: &Presence, hub: &Hub) {
         }
         tokio::select! {
             () = presence.0.to_tell.notified() => {}
-            () = sleep_until(timeout.unwrap_or(clocks().0).into()), if timeout.is_some() => {}
+            () = grace_over(timeout) => {}
         }
+    }
+}
+
+async fn grace_over(timeout: Option<Instant>) {
+    match timeout {
+        Some(timeout) => sleep_until(timeout.into()).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -84,11 +91,12 @@ async fn save(presence: &Presence, store: &Store, stop: &CancellationToken) {
     while stop.run_until_cancelled(presence.0.to_save.notified()).await.is_some() {
         while presence.machine().has_unsaved() {
             pause = match save_some(presence, store).await {
-                Ok(()) if pause > SAVE_PAUSE => {
-                    info!("Presence is saved again.");
+                Ok(()) => {
+                    if pause > SAVE_PAUSE {
+                        info!("Presence is saved again.");
+                    }
                     SAVE_PAUSE
                 }
-                Ok(()) => SAVE_PAUSE,
                 Err(failure) => {
                     error!(%failure, "Presence cannot be saved now; it is told all the same.");
                     (pause * 2).min(RETRY_PAUSE_MAX)
