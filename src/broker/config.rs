@@ -1,4 +1,4 @@
-//! The section `[broker]`: what a session may hold while its client is slow or away.
+//! The section `[broker]`: what a session may hold while its client is slow or away, and when a device is said to be.
 
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ pub struct Config {
     pub topic_bytes_max: usize,
     /// Levels of a topic or a filter.
     pub topic_levels_max: usize,
+    /// How long a device may be away before it is told to be offline.
+    #[serde(with = "humantime_serde")]
+    pub offline_grace: Duration,
 }
 
 impl Default for Config {
@@ -37,9 +40,13 @@ impl Default for Config {
             subscriptions_per_session_max: 100,
             topic_bytes_max: 1024,
             topic_levels_max: 32,
+            offline_grace: Duration::from_secs(10),
         }
     }
 }
+
+/// A device that is away for longer than a day is offline, whatever else it is.
+const OFFLINE_GRACE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 impl Config {
     /// What is wrong with values that are well-formed: each with its key.
@@ -54,6 +61,7 @@ impl Config {
             outside("subscriptions_per_session_max", self.subscriptions_per_session_max, 1..=1_000_000),
             outside("topic_bytes_max", self.topic_bytes_max, 128..=65_535),
             outside("topic_levels_max", self.topic_levels_max, 8..=65_535),
+            outside("offline_grace", self.offline_grace, Duration::ZERO..=OFFLINE_GRACE_MAX),
         ];
         found.into_iter().flatten().collect()
     }

@@ -4,6 +4,8 @@
 //! its client id. At most one connection serves a session [MQTT-3.1.4-3]: a second one sends the first away, waits until that
 //! has let go, and takes the session over. What lies in a session is the session's affair; here it is moved, not looked into.
 
+mod retained;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::mailbox::{Bounds, Mailbox, Put};
 use super::metrics::Drop as DropCause;
+use super::retained::Retained;
 use super::session::SessionState;
 use super::tree::Tree;
 use super::will::Will;
@@ -48,6 +51,7 @@ struct Inner {
     sessions_max: usize,
     metrics: Metrics,
     tree: RwLock<Tree<Subscription>>,
+    retained: RwLock<Retained>,
     sessions: Mutex<Sessions>,
     /// Whether somebody may get what is published below `readings/`.
     readings_wanted: Arc<AtomicBool>,
@@ -140,6 +144,7 @@ impl Hub {
             sessions_max: config.sessions_max,
             metrics,
             tree: RwLock::default(),
+            retained: RwLock::default(),
             sessions: Mutex::default(),
             readings_wanted: Arc::default(),
         }))
@@ -259,6 +264,7 @@ impl Hub {
     fn put(&self, mailbox: &Mailbox, message: &Arc<Message>, qos: QoS) {
         match mailbox.put(message, qos) {
             Put::Queued => self.0.metrics.routed.inc(),
+            Put::Full if self.is_caught_up(mailbox, message) => {}
             Put::Full => self.0.metrics.dropped.inc(DropCause::QueueFull),
             Put::Away => self.0.metrics.dropped.inc(DropCause::Away),
         }

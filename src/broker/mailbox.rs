@@ -1,8 +1,8 @@
 //! What waits for one session: a bounded queue that publishers fill and the session's connection empties.
 //!
 //! It outlives the connection if the session does. While nobody is connected it keeps what has QoS 1 alone, as MQTT asks. At
-//! its bound the newest message is dropped and counted: a reader that is slow or gone costs a bounded amount of memory and
-//! never stops a publisher.
+//! its bound the newest message is dropped and counted, unless it is retained and can be had later: a reader that is slow or gone
+//! costs a bounded amount of memory and never stops a publisher.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::Message;
+use super::retained::Change;
 use crate::mqtt::QoS;
 
 /// What a message costs besides its topic and payload.
@@ -23,6 +24,8 @@ pub struct Queued {
     pub message: Arc<Message>,
     /// The lesser of the publisher's and the subscription's.
     pub qos: QoS,
+    /// Whether the client is told that it was retained.
+    pub retain: bool,
 }
 
 /// How much may wait.
@@ -46,6 +49,8 @@ struct Queue {
     waiting: VecDeque<Queued>,
     bytes: usize,
     connected: bool,
+    /// The first change of what is retained that found no room.
+    missed: Option<Change>,
 }
 
 /// What became of a message that was put into a mailbox.
@@ -76,7 +81,7 @@ impl Mailbox {
             return Put::Full;
         }
         queue.bytes = bytes;
-        queue.waiting.push_back(Queued { message: message.clone(), qos });
+        queue.waiting.push_back(Queued { message: message.clone(), qos, retain: false });
         drop(queue);
         self.arrived.notify_one();
         Put::Queued
@@ -88,6 +93,19 @@ impl Mailbox {
         let taken = queue.waiting.pop_front()?;
         queue.bytes -= cost(&taken.message);
         Some(taken)
+    }
+
+    /// A message found no room, and is retained with this change: the session is to catch up when there is room again.
+    pub(super) fn miss(&self, change: Change) {
+        let mut queue = self.lock();
+        queue.missed = Some(queue.missed.map_or(change, |first| first.min(change)));
+        drop(queue);
+        self.arrived.notify_one();
+    }
+
+    /// From which change on the session is to catch up, if it is.
+    pub(super) fn take_missed(&self) -> Option<Change> {
+        self.lock().missed.take()
     }
 
     /// Resolves when something has come since the last time; a wake-up without a message is possible.
@@ -121,6 +139,7 @@ impl Mailbox {
         let mut queue = self.lock();
         queue.waiting = VecDeque::new();
         queue.bytes = 0;
+        queue.missed = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {

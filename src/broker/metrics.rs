@@ -1,5 +1,6 @@
 //! What the broker counts.
 
+use super::presence::State;
 use crate::metrics::{CountBy, IntCounter, IntGauge, Registry, label};
 
 /// Why a message did not reach a session that had subscribed to it.
@@ -48,6 +49,8 @@ pub struct Metrics {
     pub(super) dropped: CountBy<Drop>,
     pub(super) denied: CountBy<Denied>,
     pub(super) over_limit: CountBy<OverLimit>,
+    pub(super) presence_online: IntGauge,
+    pub(super) presence_changes: CountBy<State>,
 }
 
 impl Metrics {
@@ -67,6 +70,9 @@ impl Metrics {
                 "sealgate_broker_denied_total",
                 "Publishes and filters that the client's grant does not hold.",
             ),
+            presence_online: registry.gauge("sealgate_broker_presence_online", "Devices that are told to be online."),
+            presence_changes: registry
+                .counter_by("sealgate_broker_presence_changes_total", "Devices that went online or offline."),
         }
     }
 }

@@ -5,11 +5,14 @@
 //! a subscriber lies the subscriber's [`Mailbox`], which has a bound. Envelopes are not the broker's affair: what a device
 //! publishes as telemetry goes to `ingest`, and only what `ingest` has verified comes back, to be published below `readings/`.
 //!
-//! Retained messages, shared subscriptions and subscription identifiers are not here yet, and CONNACK says so; nor are sessions
+//! Of retained messages there are the gateway's own alone, a status for each device ([`Presence`]). What clients would retain, shared
+//! subscriptions and subscription identifiers are not here yet, and CONNACK says so; nor are sessions
 //! that outlive the process, delivery at QoS 2 (a subscription is granted QoS 1 at most) and message expiry, which is not obeyed.
 
 mod answers;
+mod backlog;
 pub mod config;
+mod ending;
 mod hub;
 mod inbound;
 mod intake;
@@ -17,7 +20,9 @@ mod mailbox;
 mod message;
 mod metrics;
 mod outbound;
+mod presence;
 mod readings;
+mod retained;
 mod session;
 mod tree;
 mod will;
@@ -25,11 +30,13 @@ mod will;
 use std::time::{Duration, Instant};
 
 pub use config::Config;
+pub use ending::Ending;
 pub use hub::{Attachment, Earlier, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
 pub use intake::Intake;
 pub use mailbox::Mailbox;
 pub use message::Message;
 pub use metrics::Metrics;
+pub use presence::{Presence, Present, keep_presence};
 pub use readings::publish_readings;
 pub use session::{
     Ended, Output, ProblemInformation, Session, SessionState, Telemetry, Terms, TopicBounds, telemetry_of,
@@ -45,6 +52,8 @@ pub struct Broker {
     pub hub: Hub,
     /// The bounds.
     pub config: Config,
+    /// Which devices are online.
+    pub presence: Presence,
     metrics: Metrics,
     ingest: Ingest,
     budget: Budget,
@@ -56,12 +65,13 @@ impl Broker {
     pub fn new(
         config: Config,
         hub: Hub,
+        presence: Presence,
         metrics: Metrics,
         ingest: Ingest,
         budget: Budget,
         retry_window: Duration,
     ) -> Self {
-        Broker { hub, config, metrics, ingest, budget, retry_window }
+        Broker { hub, config, presence, metrics, ingest, budget, retry_window }
     }
 
     /// A session that begins, or goes on, now.

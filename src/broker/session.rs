@@ -6,6 +6,7 @@
 
 mod output;
 mod publish;
+mod retained;
 mod terms;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -16,6 +17,9 @@ pub use output::{Ended, Output, Telemetry};
 pub use publish::telemetry_of;
 pub use terms::{ProblemInformation, Terms, TopicBounds};
 
+use retained::{Granted, Known};
+
+use super::backlog::Backlog;
 use super::inbound::{Answer, Inbound, Owed};
 use super::mailbox::Queued;
 use super::metrics::{Denied, Drop as DropCause, OverLimit};
@@ -32,10 +36,12 @@ use crate::mqtt::{
 /// What MQTT calls the session state, as far as the session itself holds it; what waits is in its mailbox.
 #[derive(Default)]
 pub struct SessionState {
-    subscriptions: BTreeMap<Filter, QoS>,
+    subscriptions: BTreeMap<Filter, Granted>,
     /// Identifiers of QoS 2 whose message has gone to its subscribers, until PUBREL. At most 65,535, as many as there are.
     received: HashSet<NonZeroU16>,
     outbound: Outbound,
+    /// Retained messages that are still to come for subscriptions.
+    backlog: Backlog,
 }
 
 impl SessionState {
@@ -47,6 +53,7 @@ impl SessionState {
     /// Takes out what a new grant does not hold any more, and gives the filters back that ended.
     pub fn narrow(&mut self, grant: &Grant) -> Vec<Filter> {
         self.outbound.retain(|queued| grant.may_hear(&queued.message.topic));
+        self.backlog.retain(|filter| grant.may_subscribe(filter));
         let ended = self.subscriptions.keys().filter(|filter| !grant.may_subscribe(filter)).cloned();
         let ended: Vec<Filter> = ended.collect();
         self.subscriptions.retain(|filter, _| grant.may_subscribe(filter));
@@ -124,10 +131,11 @@ impl Session {
     }
 
     /// A message for the client.
-    pub fn handle_queued(&mut self, queued: Queued) {
+    pub fn handle_queued(&mut self, mut queued: Queued) {
         if self.ended.is_some() {
             return;
         }
+        queued.retain |= self.state.passes_retain_on(&queued.message);
         let mut publish = publish(&queued);
         if queued.qos != QoS::AtMostOnce {
             publish.packet_id = Some(self.state.outbound.keep(queued));
@@ -273,7 +281,10 @@ impl Session {
         }
         let qos = wanted.qos.min(QoS::AtLeastOnce);
         let echo = if wanted.no_local { Echo::No } else { Echo::Yes };
-        self.state.subscriptions.insert(filter.clone(), qos);
+        let known = if is_new { Known::No } else { Known::Yes };
+        self.state.owe_retained(&filter, qos, wanted.retain_handling, known);
+        let subscribed = Granted { qos, retain_as_published: wanted.retain_as_published };
+        self.state.subscriptions.insert(filter.clone(), subscribed);
         self.outputs.push_back(Output::Subscribe(filter, qos, echo));
         granted(qos)
     }
@@ -287,6 +298,7 @@ impl Session {
         if self.state.subscriptions.remove(&filter).is_none() {
             return ReasonCode::NoSubscriptionExisted;
         }
+        self.state.backlog.end(&filter);
         self.outputs.push_back(Output::Unsubscribe(filter));
         ReasonCode::Success
     }
@@ -349,6 +361,7 @@ fn publish(queued: &Queued) -> Publish {
     let message = &queued.message;
     Publish {
         qos: queued.qos,
+        retain: queued.retain,
         properties: message.properties.clone(),
         ..Publish::new(message.topic.clone(), message.payload.clone())
     }

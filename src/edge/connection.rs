@@ -13,7 +13,7 @@ use super::handshake::{self, Accepted, Greeted};
 use super::listener::House;
 use super::throttle::Throttle;
 use super::wire::{Moved, Reading, Wire};
-use crate::broker::{Attachment, Ended, Intake, Output, Remains, Session, Will};
+use crate::broker::{Attachment, Ended, Intake, Output, Present, Remains, Session, Will};
 use crate::mqtt::{PACKET_BYTES_MAX, Packet};
 
 /// Serves one client, from its first byte to its last.
@@ -44,6 +44,7 @@ struct Connection<S> {
     wire: Wire<S>,
     session: Session,
     attachment: Attachment,
+    present: Option<Present>,
     house: Arc<House>,
     intake: Intake,
     peer: SocketAddr,
@@ -70,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             wire,
             session: accepted.session,
             attachment: accepted.attachment,
+            present: accepted.present,
             intake: house.broker.intake(),
             throttle: Throttle::new(&house.config, now()),
             house,
@@ -111,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 Event::Intake
             }
             () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
+            () = tokio::task::yield_now(), if wants_mail && self.session.has_backlog() => Event::Mail,
             _ = &mut self.attachment.sent_away => Event::SentAway,
             () = stop.cancelled(), if !stopping => Event::Stop,
             () = sleep_until(timeout.into()) => Event::Timeout,
@@ -162,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     fn handle_mail(&mut self) {
         while self.session.wants_mail() && !self.wire.is_congested() {
             if !self.session.send_again() {
-                let Some(queued) = self.attachment.mailbox.take() else { return };
+                let Some(queued) = self.attachment.next_mail(&mut self.session) else { return };
                 self.session.handle_queued(queued);
             }
             self.carry_out();
@@ -231,6 +234,9 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         info!(peer = %self.peer, client = %self.attachment.key(), ?ended, "A connection has ended.");
         if let Some(packet) = handshake::goodbye(ended, self.session.version()) {
             self.send(packet);
+        }
+        if let Some(present) = self.present.take() {
+            present.end(ended);
         }
         let will = let_go(self.session, self.attachment);
         tokio::join!(self.intake.finish(will, &self.house.broker.hub), self.wire.close());

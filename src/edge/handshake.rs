@@ -18,8 +18,8 @@ use super::metrics::Refused;
 use super::wire::{Moved, Reading, Wire};
 use crate::auth::{self, Asker, Grant, LoginRefused, Principal};
 use crate::broker::{
-    self, Attachment, Broker, Earlier, Ended, Message, ProblemInformation, Session, SessionKey, SessionState, Terms,
-    TopicBounds, Will, telemetry_of,
+    self, Attachment, Broker, Earlier, Ended, Message, Present, ProblemInformation, Session, SessionKey, SessionState,
+    Terms, TopicBounds, Will, telemetry_of,
 };
 use crate::mqtt::{ConnAck, Connect, DecodeError, Disconnect, PACKET_BYTES_MAX, Packet, ReasonCode, Text, Version};
 
@@ -30,6 +30,8 @@ const CLIENT_ID_BYTES_MAX: usize = 256;
 pub(super) struct Accepted {
     pub(super) session: Session,
     pub(super) attachment: Attachment,
+    /// Of a device alone.
+    pub(super) present: Option<Present>,
 }
 
 /// Why a client is turned away: what it is told, and what is counted.
@@ -147,10 +149,11 @@ async fn admit(connect: Connect, peer: SocketAddr, house: &Arc<House>) -> Result
         warn!(client = %key, %error, "A client cannot come in.");
         TurnedAway::new(ReasonCode::QuotaExceeded, Refused::TooManySessions)
     })?;
+    let present = house.broker.presence.connected(&key, peer, connect.version);
     let resumed = resume(&connect, &terms.grant, &attachment, earlier, &house.broker);
     let connack = welcome(&connect, &key, &terms, &house.config, resumed.is_some());
     let session = house.broker.session(terms, resumed.unwrap_or_default(), now);
-    Ok((Accepted { session, attachment }, connack))
+    Ok((Accepted { session, attachment, present }, connack))
 }
 
 fn check_client_id(connect: &Connect) -> Result<(), TurnedAway> {

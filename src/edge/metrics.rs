@@ -1,6 +1,6 @@
 //! What the door counts.
 
-use crate::broker::Ended;
+use crate::broker::{Ended, Ending};
 use crate::metrics::{CountBy, IntCounter, IntGauge, Registry, label};
 
 /// Why a connection was turned away before its first byte was looked at.
@@ -72,49 +72,6 @@ label! {
     Login = "login",
     Will = "will",
     TooManySessions = "too_many_sessions",
-}
-
-/// Why a connection ended, without what is special to one.
-#[derive(Debug, Clone, Copy)]
-enum Ending {
-    ByClient,
-    PeerMisbehaved,
-    Silent,
-    TokenExpired,
-    TakenOver,
-    MessageLost,
-    NotReading,
-    ShuttingDown,
-    Gone,
-}
-
-label! {
-    Ending as "cause":
-    ByClient = "by_client",
-    PeerMisbehaved = "peer_misbehaved",
-    Silent = "silent",
-    TokenExpired = "token_expired",
-    TakenOver = "taken_over",
-    MessageLost = "message_lost",
-    NotReading = "not_reading",
-    ShuttingDown = "shutting_down",
-    Gone = "gone",
-}
-
-impl From<Ended> for Ending {
-    fn from(ended: Ended) -> Self {
-        match ended {
-            Ended::ByClient => Ending::ByClient,
-            Ended::PeerMisbehaved(_) => Ending::PeerMisbehaved,
-            Ended::Silent => Ending::Silent,
-            Ended::TokenExpired => Ending::TokenExpired,
-            Ended::TakenOver => Ending::TakenOver,
-            Ended::MessageLost => Ending::MessageLost,
-            Ended::NotReading => Ending::NotReading,
-            Ended::ShuttingDown => Ending::ShuttingDown,
-            Ended::Gone => Ending::Gone,
-        }
-    }
 }
 
 /// The door's series.

@@ -19,6 +19,7 @@ mod ingest;
 mod kill;
 mod limits;
 mod metrics;
+mod presence;
 mod public;
 mod readme;
 mod shutdown;

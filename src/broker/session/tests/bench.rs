@@ -106,7 +106,7 @@ pub(super) fn subscribe_packet(filters: &[&str], qos: QoS) -> Packet {
 
 pub(super) fn queued(qos: QoS) -> Queued {
     let message = Message::plain(Topic::new("a").unwrap(), Bytes::from_static(b"m"), qos);
-    Queued { message: Arc::new(message), qos }
+    Queued { message: Arc::new(message), qos, retain: false }
 }
 
 pub(super) fn tickets(outputs: &[Output]) -> Vec<u64> {
