@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::auth::{self, Auth};
-use crate::broker::{self, Broker, Hub};
+use crate::broker::{self, Broker, Hub, Presence};
 use crate::config::Config;
 use crate::ingest::{Budget, Verified, Writer};
 use crate::metrics::Registry;
@@ -74,6 +74,7 @@ struct Running {
     wills: JoinHandle<()>,
     writer: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    presence: JoinHandle<()>,
     admin: JoinHandle<()>,
     watcher: JoinHandle<()>,
     store: Store,
@@ -160,18 +161,14 @@ impl Gateway {
         let auth = Auth::open(&config.auth, store.clone(), &masters.storage_key(), auth_metrics, now_ms()).await?;
         let broker_metrics = broker::Metrics::new(&registry);
         let hub = Hub::new(&config.broker, broker_metrics.clone());
+        let presence = Presence::open(&config.broker, &store, &hub, broker_metrics.clone()).await?;
         let guard = Arc::new(Guard::new(&config.seal, masters, store.clone()));
         let budget = Budget::new(config.ingest.in_flight_bytes_max);
         let (ingest, writer, verified) =
             Writer::open(&config.ingest, guard.clone(), store.clone(), &registry, hub.readings_wanted());
         let retry_window = config.ingest.retry_window;
-        let broker = Broker::new(config.broker, hub, broker_metrics, ingest, budget, retry_window);
-        let house = edge::House {
-            auth: auth.clone(),
-            broker: broker.clone(),
-            metrics: edge::Metrics::new(&registry),
-            config: config.edge,
-        };
+        let broker = Broker::new(config.broker, hub, presence, broker_metrics, ingest, budget, retry_window);
+        let house = edge::House::new(config.edge, auth.clone(), broker.clone(), edge::Metrics::new(&registry));
         let edge = edge::Listener::new(sockets, house);
         Ok(Gateway {
             addresses,
@@ -223,13 +220,16 @@ impl Gateway {
             tokio::spawn(identity.keep_fresh(self.tls_metrics.clone(), background_ends.clone()));
         }
         let watcher = watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone());
-        let publisher = broker::publish_readings(self.broker.hub.clone(), self.verified);
+        let Broker { hub, presence, .. } = self.broker.clone();
+        let publisher = broker::publish_readings(hub.clone(), self.verified);
+        let presence = broker::keep_presence(presence, hub, self.store.clone(), background_ends.clone());
         Running {
             edge: tokio::spawn(self.edge.run(doors_close.clone())),
             public: tokio::spawn(self.public.serve(doors_close.clone())),
             wills: tokio::spawn(broker::publish_wills(self.broker, doors_close.clone())),
             writer: tokio::spawn(self.writer.run(give_up.clone())),
             publisher: tokio::spawn(publisher),
+            presence: tokio::spawn(presence),
             admin: tokio::spawn(self.admin.serve(background_ends.clone())),
             watcher: tokio::spawn(watcher),
             store: self.store,
@@ -249,13 +249,14 @@ impl Running {
             _ = &mut self.wills => "wills",
             _ = &mut self.writer => "writer",
             _ = &mut self.publisher => "readings",
+            _ = &mut self.presence => "presence",
             _ = &mut self.admin => "admin",
             _ = &mut self.watcher => "registry",
         }
     }
 
     /// The doors for clients are closing: what is in flight is committed and acknowledged; then the writer ends, since nobody
-    /// has anything for it any more; the operators' door closes last, so that they can watch.
+    /// has anything for it any more; who was there is saved; the operators' door closes last, so that they can watch.
     async fn descend(&mut self) {
         finished(&mut self.edge).await;
         finished(&mut self.wills).await;
@@ -263,6 +264,7 @@ impl Running {
         finished(&mut self.publisher).await;
         info!("Everything in flight is committed and acknowledged.");
         self.background_ends.cancel();
+        finished(&mut self.presence).await;
         finished(&mut self.public).await;
         finished(&mut self.admin).await;
         finished(&mut self.watcher).await;
@@ -327,12 +329,13 @@ struct PublicDoors {
 impl PublicDoors {
     async fn bind(config: &public::Config) -> Result<Self, StartError> {
         let (listener, address) = bind("public.listen", config.listen).await?;
-        let sockets = vec![http::Socket { listener, identity: None }];
+        let sockets = vec![http::Socket { listener, proxy_protocol: config.proxy_protocol, identity: None }];
         let mut doors = PublicDoors { sockets, address, tls_address: None, identity: None };
         let files = files(&config.tls_certificate, &config.tls_key, &None);
         let bound = bind_tls("public", "public.tls_listen", config.tls_listen, files).await?;
         if let Some((listener, bound, identity)) = bound {
-            doors.sockets.push(http::Socket { listener, identity: Some(identity.clone()) });
+            let (proxy_protocol, identity_of) = (config.tls_proxy_protocol, Some(identity.clone()));
+            doors.sockets.push(http::Socket { listener, proxy_protocol, identity: identity_of });
             (doors.tls_address, doors.identity) = (Some(bound), Some(identity));
         }
         Ok(doors)

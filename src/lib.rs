@@ -9,17 +9,18 @@
 //! | [`edge`] | the door for clients: a socket, with TLS or a proxy's header or without, becomes packets; CONNECT becomes a login; one task a connection |
 //! | [`public`] | the public HTTP door: where tokens are fetched, and MQTT comes in a WebSocket |
 //! | [`admin`] | the operators' HTTP door: metrics |
-//! | [`broker`] | sessions, subscriptions, who gets what; pure but for its drivers |
+//! | [`broker`] | sessions, subscriptions, who gets what and who is online; pure but for its drivers |
 //! | [`ingest`] | envelopes in, receipts out: opened, decoded, committed by one writer, counted under one law |
 //! | [`seal`] | the guard of payloads: which key, is it whole, genuine, in time |
 //! | [`auth`] | the guard of identities: issues tokens, judges logins, knows which topics a login may use |
-//! | [`store`] | the cellar: devices, envelopes, readings, quarantine; all the SQL there is |
+//! | [`store`] | the cellar: devices, envelopes, readings, quarantine, presence; all the SQL there is |
 //! | [`mqtt`] | the language: bytes and packets of 3.1.1 and 5.0, topics and filters |
 //!
 //! Around them: [`gateway`] builds the house and takes it down, [`cli`] is the command line (its `demo` alone knows the simulated
 //! devices of `firmware-sim`), [`config`] the settings
 //! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted,
-//! [`http`] the bounds of both HTTP doors, [`tls`] the certificates of all doors. The envelope itself is a crate of its own, `sealgate-envelope`, which
+//! [`http`] the bounds of both HTTP doors, [`tls`] the certificates of all doors, [`proxy`] whom a proxy speaks for,
+//! [`limit`] bounds in time and by address. The envelope itself is a crate of its own, `sealgate-envelope`, which
 //! firmware uses too.
 
 pub mod admin;
@@ -31,8 +32,10 @@ pub mod edge;
 pub mod gateway;
 pub mod http;
 pub mod ingest;
+pub mod limit;
 pub mod metrics;
 pub mod mqtt;
+pub mod proxy;
 pub mod public;
 pub mod seal;
 pub mod setting;

@@ -1,4 +1,4 @@
-//! The section `[broker]`: what a session may hold while its client is slow or away.
+//! The section `[broker]`: what a session may hold while its client is slow or away, and when a device is said to be.
 
 use std::time::Duration;
 
@@ -24,6 +24,13 @@ pub struct Config {
     pub sessions_max: usize,
     /// Subscriptions of one session.
     pub subscriptions_per_session_max: usize,
+    /// Bytes of a topic or a filter.
+    pub topic_bytes_max: usize,
+    /// Levels of a topic or a filter.
+    pub topic_levels_max: usize,
+    /// How long a device may be away before it is told to be offline.
+    #[serde(with = "humantime_serde")]
+    pub offline_grace: Duration,
 }
 
 impl Default for Config {
@@ -35,9 +42,15 @@ impl Default for Config {
             session_expiry_max: Duration::from_secs(3600),
             sessions_max: 100_000,
             subscriptions_per_session_max: 100,
+            topic_bytes_max: 1024,
+            topic_levels_max: 32,
+            offline_grace: Duration::from_secs(10),
         }
     }
 }
+
+/// A device that is away for longer than a day is offline, whatever else it is.
+const OFFLINE_GRACE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 impl Config {
     /// What is wrong with values that are well-formed: each with its key.
@@ -51,6 +64,9 @@ impl Config {
             outside("session_expiry_max", self.session_expiry_max, Duration::ZERO..=expiry_max),
             outside("sessions_max", self.sessions_max, 1..=usize::MAX),
             outside("subscriptions_per_session_max", self.subscriptions_per_session_max, 1..=1_000_000),
+            outside("topic_bytes_max", self.topic_bytes_max, 128..=65_535),
+            outside("topic_levels_max", self.topic_levels_max, 8..=65_535),
+            outside("offline_grace", self.offline_grace, Duration::ZERO..=OFFLINE_GRACE_MAX),
         ];
         found.into_iter().flatten().collect()
     }

@@ -4,6 +4,9 @@
 //! its client id. At most one connection serves a session [MQTT-3.1.4-3]: a second one sends the first away, waits until that
 //! has let go, and takes the session over. What lies in a session is the session's affair; here it is moved, not looked into.
 
+mod publish;
+mod retained;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,13 +16,12 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::held::Held;
-use super::mailbox::{Bounds, Mailbox, Put, PutOrWait, Together};
-use super::metrics::Drop as DropCause;
+use super::mailbox::{Bounds, Mailbox, Together};
+use super::retained::Retained;
 use super::session::SessionState;
 use super::tree::Tree;
 use super::will::Will;
-use super::{Config, Message, Metrics};
+use super::{Config, Metrics};
 use crate::auth::{Grant, Principal};
 use crate::mqtt::QoS;
 use crate::mqtt::topic::Filter;
@@ -49,6 +51,7 @@ struct Inner {
     sessions_max: usize,
     metrics: Metrics,
     tree: RwLock<Tree<Subscription>>,
+    retained: RwLock<Retained>,
     sessions: Mutex<Sessions>,
     /// Whether somebody may get what is published below `readings/`.
     readings_wanted: Arc<AtomicBool>,
@@ -145,6 +148,7 @@ impl Hub {
             sessions_max: config.sessions_max,
             metrics,
             tree: RwLock::default(),
+            retained: RwLock::default(),
             sessions: Mutex::default(),
             readings_wanted: Arc::default(),
         }))
@@ -162,45 +166,6 @@ impl Hub {
                 Ok(attached) => return Ok(attached),
                 Err(let_go) => let_go.cancelled().await,
             }
-        }
-    }
-
-    /// Delivers to every session with a matching subscription, once each, at the greatest QoS of those that match
-    /// [MQTT-3.3.5-1], and never above the message's own. Where there is no room it is dropped.
-    pub fn publish(&self, message: &Arc<Message>, publisher: Option<SessionId>) {
-        self.each_subscriber(message, publisher, |mailbox, qos| self.count_put(mailbox.put(message, qos)));
-    }
-
-    /// The same for a publisher that can wait: where readers that keep up have no room, the message has to be held.
-    fn publish_or_hold(&self, message: &Arc<Message>, publisher: SessionId, now: Instant) -> Option<Held> {
-        let mut held = None;
-        self.each_subscriber(message, Some(publisher), |mailbox, qos| match mailbox.put_or_wait(message, qos, now) {
-            PutOrWait::Put(put) => self.count_put(put),
-            PutOrWait::Waits(slip, until) => {
-                self.0.metrics.held.inc();
-                held.get_or_insert_with(|| Held::new(self.clone())).add(mailbox.clone(), slip, until);
-            }
-        });
-        held
-    }
-
-    fn each_subscriber(
-        &self,
-        message: &Message,
-        publisher: Option<SessionId>,
-        mut deliver: impl FnMut(&Arc<Mailbox>, QoS),
-    ) {
-        let tree = self.0.tree.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found: Vec<&Subscription> = Vec::new();
-        tree.matches(&message.topic, |subscription| {
-            if subscription.echo == Echo::Yes || Some(subscription.session) != publisher {
-                found.push(subscription);
-            }
-        });
-        found.sort_unstable_by_key(|subscription| (subscription.session, std::cmp::Reverse(subscription.qos)));
-        found.dedup_by_key(|subscription| subscription.session);
-        for subscription in found {
-            deliver(&subscription.mailbox, subscription.qos.min(message.qos));
         }
     }
 
@@ -283,16 +248,6 @@ impl Hub {
         self.0.readings_wanted.store(sessions.readings_subscriptions > 0, Ordering::Relaxed);
     }
 
-    /// Counts what became of a message at one session.
-    pub(super) fn count_put(&self, put: Put) {
-        match put {
-            Put::Queued => self.0.metrics.routed.inc(),
-            Put::Full => self.0.metrics.dropped.inc(DropCause::QueueFull),
-            Put::AllFull => self.0.metrics.dropped.inc(DropCause::QueuesFull),
-            Put::Away => self.0.metrics.dropped.inc(DropCause::Away),
-        }
-    }
-
     /// Ends what a session left in the tree.
     fn forget(&self, slot: Slot) {
         if let Slot::Away { id, kept } = slot {
@@ -369,12 +324,6 @@ impl Attachment {
             self.unsubscribe(&filter);
         }
         self.mailbox.retain(|message| grant.may_hear(&message.topic));
-    }
-
-    /// Publishes in the session's name; what is held has to be settled before anything else is done for the client.
-    #[must_use = "what is held is not with its subscribers yet"]
-    pub fn publish(&self, message: &Arc<Message>, now: Instant) -> Option<Held> {
-        self.hub.publish_or_hold(message, self.id, now)
     }
 
     /// Gives the session back; a connection that waits for it gets it now.

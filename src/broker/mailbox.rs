@@ -1,9 +1,10 @@
 //! What waits for one session: a bounded queue that publishers fill and the session's connection empties.
 //!
 //! It outlives the connection if the session does. While nobody is connected it keeps what has QoS 1 alone, as MQTT asks. A
-//! message that finds it full is dropped and counted, but for one at QoS 1 whose publisher's connection can wait: that one
-//! stands in [`Line`] until the reader has made room, for as long as the reader has [`Patience`] left. So a reader that keeps
-//! up loses nothing, and one that is slow or gone costs a bounded amount of memory and of other clients' time.
+//! message that finds it full is dropped and counted, unless it is retained and can be had later, or has QoS 1 and its publisher's
+//! connection can wait: then it stands in [`Line`](line::Line) until the reader has made room, for as long as the reader has
+//! [`Patience`](patience::Patience) left. So a reader that keeps up loses nothing, and one that is slow or gone costs a bounded amount of
+//! memory and of other clients' time.
 
 mod line;
 mod patience;
@@ -18,6 +19,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
 use super::Message;
+use super::retained::Change;
 use crate::mqtt::QoS;
 pub(super) use line::Slip;
 use queue::Queue;
@@ -32,6 +34,8 @@ pub struct Queued {
     pub message: Arc<Message>,
     /// The lesser of the publisher's and the subscription's.
     pub qos: QoS,
+    /// Whether the client is told that it was retained.
+    pub retain: bool,
 }
 
 /// How much may wait.
@@ -117,7 +121,7 @@ impl Mailbox {
     pub fn put(&self, message: &Arc<Message>, qos: QoS) -> Put {
         let mut queue = self.lock();
         let was_empty = queue.is_empty();
-        let put = queue.put(Queued { message: message.clone(), qos });
+        let put = queue.put(Queued { message: message.clone(), qos, retain: false });
         drop(queue);
         self.tell(was_empty, put);
         put
@@ -127,7 +131,7 @@ impl Mailbox {
     pub(super) fn put_or_wait(&self, message: &Arc<Message>, qos: QoS, now: Instant) -> PutOrWait {
         let mut queue = self.lock();
         let was_empty = queue.is_empty();
-        let put = queue.put_or_wait(Queued { message: message.clone(), qos }, now);
+        let put = queue.put_or_wait(Queued { message: message.clone(), qos, retain: false }, now);
         drop(queue);
         if let PutOrWait::Put(put) = put {
             self.tell(was_empty, put);
@@ -157,6 +161,17 @@ impl Mailbox {
         until
     }
 
+    /// A message found no room, and is retained with this change: the session is to catch up when there is room again.
+    pub(super) fn miss(&self, change: Change) {
+        self.lock().miss(change);
+        self.arrived.notify_one();
+    }
+
+    /// From which change on the session is to catch up, if it is.
+    pub(super) fn take_missed(&self) -> Option<Change> {
+        self.lock().take_missed()
+    }
+
     /// Resolves when something has come into the empty queue since the last time; a wake-up without a message is possible.
     pub fn arrived(&self) -> Notified<'_> {
         self.arrived.notified()
@@ -181,7 +196,9 @@ impl Mailbox {
 
     /// Empties the queue.
     pub fn clear(&self) {
-        self.retain(|_| false);
+        let mut queue = self.lock();
+        queue.retain(|_| false);
+        queue.take_missed();
     }
 
     /// A reader that found the queue empty is waiting, and only that one.

@@ -1,5 +1,6 @@
 //! What the broker counts.
 
+use super::presence::State;
 use crate::metrics::{CountBy, IntCounter, IntGauge, Registry, label};
 
 /// Why a message did not reach a session that had subscribed to it.
@@ -28,6 +29,19 @@ pub(super) enum Denied {
 
 label! { Denied as "action": Publish = "publish", Subscribe = "subscribe" }
 
+/// Which bound a client's PUBLISH or SUBSCRIBE went over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum OverLimit {
+    /// Bytes or levels of a topic.
+    Topic,
+    /// Bytes or levels of a filter.
+    Filter,
+    /// Subscriptions of a session.
+    Subscriptions,
+}
+
+label! { OverLimit as "bound": Topic = "topic", Filter = "filter", Subscriptions = "subscriptions" }
+
 /// The broker's series.
 #[derive(Clone)]
 pub struct Metrics {
@@ -37,6 +51,9 @@ pub struct Metrics {
     pub(super) held: IntCounter,
     pub(super) dropped: CountBy<Drop>,
     pub(super) denied: CountBy<Denied>,
+    pub(super) over_limit: CountBy<OverLimit>,
+    pub(super) presence_online: IntGauge,
+    pub(super) presence_changes: CountBy<State>,
 }
 
 impl Metrics {
@@ -52,10 +69,17 @@ impl Metrics {
             ),
             dropped: registry
                 .counter_by("sealgate_broker_dropped_total", "Messages that a subscribed session did not get."),
+            over_limit: registry.counter_by(
+                "sealgate_broker_over_limit_total",
+                "Publishes and filters refused because they go over a bound of the settings.",
+            ),
             denied: registry.counter_by(
                 "sealgate_broker_denied_total",
                 "Publishes and filters that the client's grant does not hold.",
             ),
+            presence_online: registry.gauge("sealgate_broker_presence_online", "Devices that are told to be online."),
+            presence_changes: registry
+                .counter_by("sealgate_broker_presence_changes_total", "Devices that went online or offline."),
         }
     }
 }

@@ -6,11 +6,14 @@
 //! QoS 1 for as long as the subscriber keeps up. Envelopes are not the broker's affair: what a device
 //! publishes as telemetry goes to `ingest`, and only what `ingest` has verified comes back, to be published below `readings/`.
 //!
-//! Retained messages, shared subscriptions and subscription identifiers are not here yet, and CONNACK says so; nor are sessions
+//! Of retained messages there are the gateway's own alone, a status for each device ([`Presence`]). What clients would retain, shared
+//! subscriptions and subscription identifiers are not here yet, and CONNACK says so; nor are sessions
 //! that outlive the process, delivery at QoS 2 (a subscription is granted QoS 1 at most) and message expiry, which is not obeyed.
 
 mod answers;
+mod backlog;
 pub mod config;
+mod ending;
 mod held;
 mod hub;
 mod inbound;
@@ -19,7 +22,9 @@ mod mailbox;
 mod message;
 mod metrics;
 mod outbound;
+mod presence;
 mod readings;
+mod retained;
 mod session;
 mod tree;
 mod will;
@@ -27,14 +32,18 @@ mod will;
 use std::time::{Duration, Instant};
 
 pub use config::Config;
+pub use ending::Ending;
 pub use held::Held;
 pub use hub::{Attachment, Earlier, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
 pub use intake::Intake;
 pub use mailbox::{Mailbox, Queued};
 pub use message::Message;
 pub use metrics::Metrics;
+pub use presence::{Presence, Present, keep_presence};
 pub use readings::publish_readings;
-pub use session::{Ended, Output, ProblemInformation, Session, SessionState, Telemetry, Terms, telemetry_of};
+pub use session::{
+    Ended, Output, ProblemInformation, Session, SessionState, Telemetry, Terms, TopicBounds, telemetry_of,
+};
 pub use will::{Will, publish_wills};
 
 use crate::ingest::{Budget, Ingest};
@@ -46,6 +55,8 @@ pub struct Broker {
     pub hub: Hub,
     /// The bounds.
     pub config: Config,
+    /// Which devices are online.
+    pub presence: Presence,
     metrics: Metrics,
     ingest: Ingest,
     budget: Budget,
@@ -57,12 +68,13 @@ impl Broker {
     pub fn new(
         config: Config,
         hub: Hub,
+        presence: Presence,
         metrics: Metrics,
         ingest: Ingest,
         budget: Budget,
         retry_window: Duration,
     ) -> Self {
-        Broker { hub, config, metrics, ingest, budget, retry_window }
+        Broker { hub, config, presence, metrics, ingest, budget, retry_window }
     }
 
     /// A session that begins, or goes on, now.

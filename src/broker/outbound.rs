@@ -119,7 +119,7 @@ mod tests {
 
     fn queued() -> Queued {
         let message = Message::plain(Topic::new("a").unwrap(), Bytes::new(), QoS::AtLeastOnce);
-        Queued { message: Arc::new(message), qos: QoS::AtLeastOnce }
+        Queued { message: Arc::new(message), qos: QoS::AtLeastOnce, retain: false }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod output;
 mod publish;
+mod retained;
 mod terms;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
@@ -14,11 +15,14 @@ use std::time::{Duration, Instant};
 
 pub use output::{Ended, Output, Telemetry};
 pub use publish::telemetry_of;
-pub use terms::{ProblemInformation, Terms};
+pub use terms::{ProblemInformation, Terms, TopicBounds};
 
+use retained::{Granted, Known};
+
+use super::backlog::Backlog;
 use super::inbound::{Answer, Inbound, Owed};
 use super::mailbox::Queued;
-use super::metrics::{Denied, Drop as DropCause};
+use super::metrics::{Denied, Drop as DropCause, OverLimit};
 use super::outbound::Outbound;
 use super::will::Will;
 use super::{Echo, Metrics, answers};
@@ -32,10 +36,12 @@ use crate::mqtt::{
 /// What MQTT calls the session state, as far as the session itself holds it; what waits is in its mailbox.
 #[derive(Default)]
 pub struct SessionState {
-    subscriptions: BTreeMap<Filter, QoS>,
+    subscriptions: BTreeMap<Filter, Granted>,
     /// Identifiers of QoS 2 whose message has gone to its subscribers, until PUBREL. At most 65,535, as many as there are.
     received: HashSet<NonZeroU16>,
     outbound: Outbound,
+    /// Retained messages that are still to come for subscriptions.
+    backlog: Backlog,
 }
 
 impl SessionState {
@@ -47,6 +53,7 @@ impl SessionState {
     /// Takes out what a new grant does not hold any more, and gives the filters back that ended.
     pub fn narrow(&mut self, grant: &Grant) -> Vec<Filter> {
         self.outbound.retain(|queued| grant.may_hear(&queued.message.topic));
+        self.backlog.retain(|filter| grant.may_subscribe(filter));
         let ended = self.subscriptions.keys().filter(|filter| !grant.may_subscribe(filter)).cloned();
         let ended: Vec<Filter> = ended.collect();
         self.subscriptions.retain(|filter, _| grant.may_subscribe(filter));
@@ -122,7 +129,8 @@ impl Session {
     }
 
     /// The packet for a message from the mailbox. It has to be sent, and waits for no [`Output`].
-    pub fn address(&mut self, queued: Queued) -> Packet {
+    pub fn address(&mut self, mut queued: Queued) -> Packet {
+        queued.retain |= self.state.passes_retain_on(&queued.message);
         let mut publish = publish(&queued);
         if queued.qos != QoS::AtMostOnce {
             publish.packet_id = Some(self.state.outbound.keep(queued));
@@ -194,7 +202,7 @@ impl Session {
             Version::V311 => self.inbound.len(),
             Version::V5 => self.inbound.len() - self.inbound.unacknowledged(),
         };
-        self.ended.is_none() && under_way < usize::from(self.terms.receive_maximum)
+        self.ended.is_none() && under_way < self.terms.in_flight_max
     }
 
     /// True: a message from the mailbox may go out [MQTT-4.9.0-1].
@@ -258,17 +266,25 @@ impl Session {
         if filter.shared().is_some() {
             return ReasonCode::SharedSubscriptionsNotSupported;
         }
+        if !self.terms.topics.hold(filter.as_str()) {
+            self.metrics.over_limit.inc(OverLimit::Filter);
+            return ReasonCode::TopicFilterInvalid;
+        }
         if !self.terms.grant.may_subscribe(&filter) {
             self.metrics.denied.inc(Denied::Subscribe);
             return ReasonCode::NotAuthorized;
         }
         let is_new = !self.state.subscriptions.contains_key(&filter);
         if is_new && self.state.subscriptions.len() >= self.terms.subscriptions_max {
+            self.metrics.over_limit.inc(OverLimit::Subscriptions);
             return ReasonCode::QuotaExceeded;
         }
         let qos = wanted.qos.min(QoS::AtLeastOnce);
         let echo = if wanted.no_local { Echo::No } else { Echo::Yes };
-        self.state.subscriptions.insert(filter.clone(), qos);
+        let known = if is_new { Known::No } else { Known::Yes };
+        self.state.owe_retained(&filter, qos, wanted.retain_handling, known);
+        let subscribed = Granted { qos, retain_as_published: wanted.retain_as_published };
+        self.state.subscriptions.insert(filter.clone(), subscribed);
         self.outputs.push_back(Output::Subscribe(filter, qos, echo));
         granted(qos)
     }
@@ -282,6 +298,7 @@ impl Session {
         if self.state.subscriptions.remove(&filter).is_none() {
             return ReasonCode::NoSubscriptionExisted;
         }
+        self.state.backlog.end(&filter);
         self.outputs.push_back(Output::Unsubscribe(filter));
         ReasonCode::Success
     }
@@ -344,6 +361,7 @@ fn publish(queued: &Queued) -> Publish {
     let message = &queued.message;
     Publish {
         qos: queued.qos,
+        retain: queued.retain,
         properties: message.properties.clone(),
         ..Publish::new(message.topic.clone(), message.payload.clone())
     }

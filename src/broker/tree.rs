@@ -4,6 +4,7 @@
 //! that holds no subscription any more is cut off. The tree does not know what a subscriber is.
 
 use std::collections::HashMap;
+use std::str::Split;
 
 use crate::mqtt::topic::{Filter, Topic};
 
@@ -54,8 +55,7 @@ impl<S: PartialEq> Tree<S> {
 
     /// Calls `found` for each subscription whose filter matches; a subscriber with several such filters comes several times.
     pub(super) fn matches<'t>(&'t self, topic: &Topic, mut found: impl FnMut(&'t S)) {
-        let levels: Vec<&str> = topic.levels().collect();
-        self.root.matches(&levels, topic.is_dollar(), &mut found);
+        self.root.matches(topic.levels(), topic.is_dollar(), &mut found);
     }
 
     /// Takes out every subscription that `keep` does not want, and calls `removed` with the first level of its filter.
@@ -108,16 +108,16 @@ impl<S: PartialEq> Node<S> {
     }
 
     /// `hidden`: the topic starts with `$`, and wildcards of the first level must not match it [MQTT-4.7.2-1].
-    fn matches<'t>(&'t self, levels: &[&str], hidden: bool, found: &mut impl FnMut(&'t S)) {
+    fn matches<'t>(&'t self, mut levels: Split<'_, char>, hidden: bool, found: &mut impl FnMut(&'t S)) {
         if !hidden {
             self.below.iter().for_each(&mut *found);
         }
-        let [level, rest @ ..] = levels else { return self.here.iter().for_each(found) };
-        if let Some(branch) = self.children.get(*level) {
-            branch.matches(rest, false, found);
+        let Some(level) = levels.next() else { return self.here.iter().for_each(found) };
+        if let Some(branch) = self.children.get(level) {
+            branch.matches(levels.clone(), false, found);
         }
         if let Some(branch) = self.any.as_ref().filter(|_| !hidden) {
-            branch.matches(rest, false, found);
+            branch.matches(levels, false, found);
         }
     }
 

@@ -3,23 +3,22 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant as Deadline, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::handshake::{self, Accepted};
+use super::handshake::{self, Accepted, Greeted};
 use super::listener::House;
+use super::throttle::Throttle;
 use super::wire::{Moved, Reading, Wire};
-use crate::broker::{Attachment, Ended, Held, Intake, Output, Queued, Remains, Session, Will};
-use crate::mqtt::Packet;
+use crate::broker::{Attachment, Ended, Held, Intake, Output, Present, Queued, Remains, Session, Will};
+use crate::mqtt::{PACKET_BYTES_MAX, Packet};
 
 /// Messages that are taken from the mailbox at a time. Some 64 of the size of a reading make a write as large as one may be.
 const MAIL_AT_ONCE: usize = 64;
-/// How long what was sent may lie unread by the client.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
 
 /// Serves one client, from its first byte to its last.
 /// It has until `deadline` to say who it is.
@@ -34,14 +33,22 @@ pub(super) async fn serve<S>(
 {
     let mut wire = Wire::new(stream, &house.config);
     let greeted = stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline)).await;
-    let Some(Some(accepted)) = greeted else { return wire.close().await };
-    Connection::new(wire, accepted, peer, house.clone()).run(stop).await;
+    match greeted.unwrap_or(Greeted::Gone) {
+        Greeted::In(accepted) => Connection::new(wire, *accepted, peer, house.clone()).run(stop).await,
+        Greeted::Out { answer, version, pause } => {
+            stop.run_until_cancelled(wire.rest(pause)).await;
+            wire.send(*answer, version, PACKET_BYTES_MAX);
+            wire.close().await;
+        }
+        Greeted::Gone => wire.close().await,
+    }
 }
 
 struct Connection<S> {
     wire: Wire<S>,
     session: Session,
     attachment: Attachment,
+    present: Option<Present>,
     house: Arc<House>,
     intake: Intake,
     /// A message that waits for its subscribers. Nothing further is carried out before it.
@@ -50,6 +57,9 @@ struct Connection<S> {
     reading: Reading,
     /// Empty between two events; what it has grown to is used again.
     mail: VecDeque<Queued>,
+    throttle: Throttle,
+    /// True: the client was faster than it may be, and is not read now.
+    is_throttled: bool,
     /// Since when the client has not taken what lies in `unsent`.
     stalled_since: Option<Instant>,
 }
@@ -70,12 +80,15 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             wire,
             session: accepted.session,
             attachment: accepted.attachment,
+            present: accepted.present,
             intake: house.broker.intake(),
             held: None,
+            throttle: Throttle::new(&house.config, now()),
             house,
             peer,
             reading: Reading::On,
             mail: VecDeque::new(),
+            is_throttled: false,
             stalled_since: None,
         }
     }
@@ -112,6 +125,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             }
             () = settled(&mut self.held), if self.held.is_some() => Event::Settled,
             () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
+            () = tokio::task::yield_now(), if wants_mail && self.session.has_backlog() => Event::Mail,
             _ = &mut self.attachment.sent_away => Event::SentAway,
             () = stop.cancelled(), if !stopping => Event::Stop,
             () = sleep_until(timeout.into()) => Event::Timeout,
@@ -120,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Moved(Moved::Received) => {}
+            Event::Moved(Moved::Received(count)) => self.throttle.take_bytes(count, now()),
             Event::Moved(Moved::Sent) => self.stalled_since = None,
             Event::Moved(Moved::Gone) => self.session.end(Ended::Gone),
             Event::Timeout => self.handle_timeout(),
@@ -130,12 +144,18 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    /// Decodes and handles what has come, until the session has enough for now.
+    /// Decodes and handles what has come, until the session or the client's pace has enough for now.
     fn handle_received(&mut self) {
-        while !self.is_holding() && self.session.wants_packets() {
+        loop {
+            let now = now();
+            self.look_at_pace(now);
+            if self.is_throttled || self.is_holding() || !self.session.wants_packets() {
+                return;
+            }
             match self.wire.poll_packet() {
                 Ok(Some(packet)) => {
-                    self.session.handle_packet(packet, now());
+                    self.throttle.take_packet(now);
+                    self.session.handle_packet(packet, now);
                     self.carry_out();
                 }
                 Ok(None) => return,
@@ -147,6 +167,14 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
+    fn look_at_pace(&mut self, now: Instant) {
+        let met = self.throttle.met(now);
+        if let Some(bound) = met.filter(|_| !self.is_throttled) {
+            self.house.metrics.throttled.inc(bound);
+        }
+        self.is_throttled = met.is_some();
+    }
+
     /// Goes on while a message of the client's own is held: a client that hears what it says might wait for itself else.
     fn handle_mail(&mut self) {
         let mut mail = std::mem::take(&mut self.mail);
@@ -156,7 +184,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 continue;
             }
             let count = self.session.mail_max().min(MAIL_AT_ONCE);
-            self.attachment.mailbox.take(count, &mut mail, now());
+            self.attachment.take_mail(&mut self.session, count, &mut mail, now());
             if mail.is_empty() {
                 break;
             }
@@ -170,8 +198,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     fn handle_timeout(&mut self) {
         let now = now();
-        if self.stalled_since.is_some_and(|since| now >= since + WRITE_STALL_MAX) {
-            return self.session.end(Ended::Gone);
+        if self.stalled_since.is_some_and(|since| now >= since + self.house.config.write_timeout) {
+            return self.session.end(Ended::NotReading);
         }
         if let Some(held) = &mut self.held {
             held.handle_timeout(now);
@@ -204,7 +232,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     /// While the socket is not read the client cannot be blamed for its silence: the keep-alive begins anew afterwards.
     fn choose_reading(&mut self, stopping: bool) {
-        let wanted = !stopping && !self.is_holding() && self.session.wants_packets() && !self.wire.is_congested();
+        let wanted = !stopping
+            && !self.is_throttled
+            && !self.is_holding()
+            && self.session.wants_packets()
+            && !self.wire.is_congested();
         if wanted && self.reading == Reading::Off {
             self.session.handle_resumed(now());
         }
@@ -226,9 +258,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             Reading::On => self.session.poll_timeout(),
             Reading::Off => self.session.grant_ends(),
         };
-        let stalled = self.stalled_since.map(|since| since + WRITE_STALL_MAX);
+        let stalled = self.stalled_since.map(|since| since + self.house.config.write_timeout);
+        let free = self.is_throttled.then(|| self.throttle.free_at());
         let held = self.held.as_ref().and_then(Held::poll_timeout);
-        [stalled, held].into_iter().flatten().fold(session, Instant::min)
+        [stalled, free, held].into_iter().flatten().fold(session, Instant::min)
     }
 
     /// Gives the session back first, so that a connection that waits for it need not wait for this socket.
@@ -237,6 +270,9 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         info!(peer = %self.peer, client = %self.attachment.key(), ?ended, "A connection has ended.");
         if let Some(packet) = handshake::goodbye(ended, self.session.version()) {
             self.send(packet);
+        }
+        if let Some(present) = self.present.take() {
+            present.end(ended);
         }
         let will = let_go(self.session, self.attachment);
         let rest = async {

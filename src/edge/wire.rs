@@ -37,8 +37,8 @@ pub(super) struct Wire<S> {
 
 /// What happened on the stream.
 pub(super) enum Moved {
-    /// Bytes came.
-    Received,
+    /// So many bytes came.
+    Received(usize),
     /// Bytes left.
     Sent,
     /// The stream is at its end, or broken.
@@ -118,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
             count = reader.read_buf(received), if reading == Reading::On => {
                 count.map(|count| {
                     *read_bytes = if count < READ_BYTES { READ_BYTES } else { READ_BYTES_BUSY };
-                    if count == 0 { Moved::Gone } else { Moved::Received }
+                    if count == 0 { Moved::Gone } else { Moved::Received(count) }
                 })
             }
             else => std::future::pending().await,
@@ -130,6 +130,13 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
     pub(super) async fn close(mut self) {
         if timeout(LAST_WRITE, self.finish()).await.is_ok_and(|finished| finished.is_ok()) {
             let _ = timeout(LINGER, self.linger()).await;
+        }
+    }
+
+    /// Lets time go by without an answer, unless the client goes. What it sends meanwhile is read and forgotten.
+    pub(super) async fn rest(&mut self, pause: Duration) {
+        if !pause.is_zero() {
+            let _ = timeout(pause, self.linger()).await;
         }
     }
 

@@ -1,7 +1,7 @@
 //! The cellar: our nouns in, SQL inside.
 //!
 //! Everything that must outlive the process lies here: who may come in (devices, services, their clients), what was accepted
-//! (envelopes and their readings), what was refused (the quarantine), and the keys that others sealed. A batch is committed
+//! (envelopes and their readings), what was refused (the quarantine), who was online last, and the keys that others sealed. A batch is committed
 //! in one transaction, and a counter of a device is used up at most once. This room knows no MQTT, no envelope and no token:
 //! a device id is a name, a tag is bytes, a secret is a hash.
 //!
@@ -14,12 +14,14 @@ mod config;
 mod directory;
 mod halving;
 mod judge;
+mod presence;
 mod quarantine;
 mod registry;
 mod sqlite;
 
 pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Value};
 pub use config::Config;
+pub use presence::PresenceRow;
 pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
 
 use sqlite::Sqlite;
@@ -128,6 +130,17 @@ impl Store {
     /// On an error nothing of the batch is stored, and it may be given again.
     pub async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
         self.sqlite.commit(batch).await
+    }
+
+    /// What was saved of the presence of devices, in the order of their names, after `after`, at most `limit`.
+    pub async fn presence(&self, after: Option<&str>, limit: u32) -> Result<Vec<PresenceRow>, StoreError> {
+        self.sqlite.presence(after, limit).await
+    }
+
+    /// Saves the presence of devices, each in place of what was saved of it, in one transaction. A device that is not in the
+    /// registry is passed over.
+    pub async fn save_presence(&self, rows: &[PresenceRow]) -> Result<(), StoreError> {
+        self.sqlite.save_presence(rows).await
     }
 
     /// Whether this very envelope is stored.

@@ -108,7 +108,7 @@ fn overlapping_subscriptions_bring_a_message_once_and_unsubscribe_ends_it() {
 
 #[test]
 fn a_device_can_neither_hear_nor_speak_for_another() {
-    let gateway = Gateway::start();
+    let gateway = Gateway::start_with(&[("broker.offline_grace", "1h")]);
     let (pump, fan) = (gateway.add_device("pump"), gateway.add_device("fan"));
     let mut listener = client(&gateway, "all-ears", &["sub:#"], Version::V5);
     listener.subscribe("#", QoS::AtLeastOnce);
@@ -127,6 +127,12 @@ fn a_device_can_neither_hear_nor_speak_for_another() {
         }
         // A frame of the fan's on the pump's own topic is a forgery.
         device.publish_acknowledged(&pump.topic(), fan.seal(1.0));
+    }
+    // The gateway's word on the pump, once for each connection; no word of the pump's own.
+    for _ in 0..2 {
+        let status = received(&mut listener);
+        assert_eq!(status.topic.as_ref().map(Topic::as_str), Some("devices/pump/status"));
+        assert!(status.payload.starts_with(br#"{"state":"online","#), "{status:?}");
     }
     assert!(listener.hears_nothing_for(A_MOMENT));
     let metrics = gateway.metrics();

@@ -110,7 +110,7 @@ fn what_cannot_be_committed_now_is_held_and_not_acknowledged() {
 
 #[test]
 fn at_3_1_1_reading_stops_at_the_window_and_nothing_is_lost() {
-    let gateway = Gateway::start_with(&[("edge.receive_maximum", "4"), ("ingest.retry_delay_max", "100ms")]);
+    let gateway = Gateway::start_with(&[("edge.in_flight_max", "4"), ("ingest.retry_delay_max", "100ms")]);
     let pump = gateway.add_device("pump");
     let mut client = Client::of_device(&gateway, Version::V311, &pump);
     client.publish_acknowledged(&pump.topic(), pump.seal(0.0));
@@ -189,7 +189,7 @@ fn kill_9_under_load_keeps_all_that_was_acknowledged() {
 
 #[test]
 fn keep_alive_stands_still_while_the_socket_is_not_read() {
-    let gateway = Gateway::start_with(&[("edge.receive_maximum", "2"), ("ingest.retry_delay_max", "100ms")]);
+    let gateway = Gateway::start_with(&[("edge.in_flight_max", "2"), ("ingest.retry_delay_max", "100ms")]);
     let pump = gateway.add_device("pump");
     let mut connect = Login::of_device(&gateway, &pump).connect(Version::V311);
     connect.keep_alive_secs = 1;

@@ -5,8 +5,10 @@
 mod harness;
 
 mod auth;
+mod back_pressure;
 mod broker;
 mod cli;
+mod clients;
 mod cve;
 mod dashboards;
 mod demo;
@@ -15,7 +17,9 @@ mod envelopes;
 mod fleet;
 mod ingest;
 mod kill;
+mod limits;
 mod metrics;
+mod presence;
 mod public;
 mod readme;
 mod shutdown;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::line::{Line, Slip};
 use super::patience::{Patience, WholeQueue};
 use super::{Bounds, Put, PutOrWait, Queued, cost};
+use crate::broker::retained::Change;
 use crate::mqtt::QoS;
 
 /// What waits, oldest first.
@@ -17,6 +18,8 @@ pub(super) struct Queue {
     connected: bool,
     line: Line,
     patience: Patience,
+    /// The first change of what is retained that found no room.
+    missed: Option<Change>,
 }
 
 impl Queue {
@@ -28,6 +31,7 @@ impl Queue {
             connected: false,
             line: Line::default(),
             patience: Patience::default(),
+            missed: None,
         }
     }
 
@@ -114,6 +118,14 @@ impl Queue {
             *dismissed = self.line.dismiss();
         }
         until
+    }
+
+    pub(super) fn miss(&mut self, change: Change) {
+        self.missed = Some(self.missed.map_or(change, |first| first.min(change)));
+    }
+
+    pub(super) fn take_missed(&mut self) -> Option<Change> {
+        self.missed.take()
     }
 
     pub(super) fn connect(&mut self) {

@@ -212,7 +212,7 @@ impl Model {
 
     fn put(&mut self, publisher: usize, qos: QoS, waits: bool) {
         self.number += 1;
-        let queued = Queued { message: message(self.number.to_be_bytes().to_vec()), qos };
+        let queued = Queued { message: message(self.number.to_be_bytes().to_vec()), qos, retain: false };
         let put = match waits {
             true => self.queue.put_or_wait(queued, self.now),
             false => PutOrWait::Put(self.queue.put(queued)),

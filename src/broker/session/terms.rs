@@ -15,6 +15,8 @@ pub struct Terms {
     pub grant: Arc<Grant>,
     /// Messages that the client may have under way to us.
     pub receive_maximum: u16,
+    /// Messages that a client which cannot be told so may have under way to us.
+    pub in_flight_max: usize,
     /// Messages that we may have under way to the client.
     pub client_receive_maximum: u16,
     /// The largest packet that the client takes [MQTT-3.1.2-24].
@@ -29,12 +31,30 @@ pub struct Terms {
     pub retries_until: Instant,
     /// How many filters the session may hold.
     pub subscriptions_max: usize,
+    /// What a topic or a filter may have.
+    pub topics: TopicBounds,
     /// What is published if the connection ends without a goodbye.
     pub will: Option<Will>,
     /// How long the session outlives the connection.
     pub expiry: Duration,
     /// How long it may.
     pub expiry_max: Duration,
+}
+
+/// How long and how deep a topic or a filter may be.
+#[derive(Debug, Clone, Copy)]
+pub struct TopicBounds {
+    /// In bytes.
+    pub bytes_max: usize,
+    /// In levels.
+    pub levels_max: usize,
+}
+
+impl TopicBounds {
+    /// Whether this one is within the bounds.
+    pub fn hold(self, topic: &str) -> bool {
+        topic.len() <= self.bytes_max && topic.bytes().filter(|&byte| byte == b'/').count() < self.levels_max
+    }
 }
 
 /// Whether the client wants to be told more than codes.

@@ -1,6 +1,7 @@
 //! A session alone: both ends and the clock are the test's.
 
 mod bench;
+mod retained;
 
 use super::*;
 use crate::auth::{Grant, scope};

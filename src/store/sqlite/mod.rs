@@ -21,6 +21,7 @@ mod fault;
 mod keys;
 mod labels;
 mod open;
+mod presence;
 mod registry;
 mod statements;
 mod writer;

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 const APPLICATION_ID: i64 = 0x5365_616C;
 
 /// Schemas by number: the first is 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/sqlite/0001_the_house.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/sqlite/0001_the_house.sql"), include_str!("../migrations/sqlite/0002_presence.sql")];
 
 /// The newest schema that this version knows.
 const SCHEMA: i64 = MIGRATIONS.len() as i64;

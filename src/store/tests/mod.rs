@@ -4,6 +4,7 @@ mod commit;
 mod commit_faults;
 mod model;
 mod opening;
+mod presence;
 mod quarantine;
 mod registry;
 

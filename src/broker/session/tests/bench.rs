@@ -30,6 +30,7 @@ pub(super) fn terms(version: Version, grant: Grant, now: Instant) -> Terms {
         version,
         grant: Arc::new(grant),
         receive_maximum: RECEIVE_MAXIMUM,
+        in_flight_max: RECEIVE_MAXIMUM.into(),
         client_receive_maximum: 2,
         client_packet_bytes_max: 1000,
         problem_information: ProblemInformation::Wanted,
@@ -37,6 +38,7 @@ pub(super) fn terms(version: Version, grant: Grant, now: Instant) -> Terms {
         grant_ends: now + Duration::from_secs(3600),
         retries_until: now + Duration::from_secs(60),
         subscriptions_max: 2,
+        topics: TopicBounds { bytes_max: 100, levels_max: 8 },
         will: None,
         expiry: Duration::from_secs(100),
         expiry_max: Duration::from_secs(1000),
@@ -115,7 +117,7 @@ pub(super) fn subscribe_packet(filters: &[&str], qos: QoS) -> Packet {
 
 pub(super) fn queued(qos: QoS) -> Queued {
     let message = Message::plain(Topic::new("a").unwrap(), Bytes::from_static(b"m"), qos);
-    Queued { message: Arc::new(message), qos }
+    Queued { message: Arc::new(message), qos, retain: false }
 }
 
 pub(super) fn tickets(outputs: &[Output]) -> Vec<u64> {

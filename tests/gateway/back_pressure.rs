@@ -1,0 +1,110 @@
+//! Where the database is away, or somebody is faster than the rest: who waits, and that nothing is lost by it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use crate::harness::{Device, Gateway, Login, eventually};
+use crate::ingest::Lock;
+
+/// More than a client library has under way at a time.
+const MESSAGES: usize = 150;
+
+/// What a client has seen until now.
+#[derive(Default)]
+struct Seen {
+    pings: AtomicUsize,
+    acknowledged: AtomicUsize,
+}
+
+/// What happens on a library's connection.
+enum Happened {
+    Ping,
+    Acknowledged,
+    Other,
+}
+
+/// Goes on until all messages are acknowledged.
+async fn watch(mut next: impl AsyncFnMut() -> Happened, seen: Arc<Seen>) {
+    while seen.acknowledged.load(Ordering::Relaxed) < MESSAGES {
+        let counter = match next().await {
+            Happened::Ping => &seen.pings,
+            Happened::Acknowledged => &seen.acknowledged,
+            Happened::Other => continue,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// rumqttc at 3.1.1. It pings by itself, and an error of its connection fails the test: its event loop would connect again.
+fn at_3_1_1(gateway: &Gateway, device: &Device, seen: Arc<Seen>) -> JoinHandle<()> {
+    use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+
+    let (login, mqtt) = (Login::of_device(gateway, device), gateway.mqtt());
+    let mut options = MqttOptions::new(&login.client_id, mqtt.ip().to_string(), mqtt.port());
+    options.set_credentials(&login.user_name, &login.token).set_keep_alive(Duration::from_secs(5));
+    let (client, mut events) = AsyncClient::new(options, MESSAGES);
+    for _ in 0..MESSAGES {
+        client.try_publish(device.topic(), QoS::AtLeastOnce, false, device.seal(1.0)).unwrap();
+    }
+    let next = async move || match events.poll().await.expect("the connection holds") {
+        Event::Incoming(Packet::PingResp) => Happened::Ping,
+        Event::Incoming(Packet::PubAck(_)) => Happened::Acknowledged,
+        _ => Happened::Other,
+    };
+    tokio::spawn(async move {
+        watch(next, seen).await;
+        drop(client);
+    })
+}
+
+/// The same at 5.
+fn at_5(gateway: &Gateway, device: &Device, seen: Arc<Seen>) -> JoinHandle<()> {
+    use rumqttc::v5::mqttbytes::QoS;
+    use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason};
+    use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+
+    let (login, mqtt) = (Login::of_device(gateway, device), gateway.mqtt());
+    let mut options = MqttOptions::new(&login.client_id, mqtt.ip().to_string(), mqtt.port());
+    options.set_credentials(&login.user_name, &login.token).set_keep_alive(Duration::from_secs(5));
+    let (client, mut events) = AsyncClient::new(options, MESSAGES);
+    for _ in 0..MESSAGES {
+        client.try_publish(device.topic(), QoS::AtLeastOnce, false, device.seal(1.0)).unwrap();
+    }
+    let next = async move || match events.poll().await.expect("the connection holds") {
+        Event::Incoming(Packet::PingResp(_)) => Happened::Ping,
+        Event::Incoming(Packet::PubAck(ack)) if ack.reason == PubAckReason::Success => Happened::Acknowledged,
+        _ => Happened::Other,
+    };
+    tokio::spawn(async move {
+        watch(next, seen).await;
+        drop(client);
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_away_for_three_keep_alives_costs_no_connection_and_no_message() {
+    let gateway = Gateway::start();
+    let devices = ["old", "new"].map(|id| gateway.add_device(id));
+    let seen = [(); 2].map(|()| Arc::new(Seen::default()));
+    let lock = Lock::take(&gateway);
+    let clients = [at_3_1_1(&gateway, &devices[0], seen[0].clone()), at_5(&gateway, &devices[1], seen[1].clone())];
+    // A client library pings once a keep-alive, and lets go of a connection on which no answer comes within one.
+    eventually("three keep-alives have gone by", || {
+        assert!(clients.iter().all(|client| !client.is_finished()), "a connection was lost");
+        seen.iter().all(|seen| seen.pings.load(Ordering::Relaxed) >= 3).then_some(())
+    });
+    assert!(seen.iter().all(|seen| seen.acknowledged.load(Ordering::Relaxed) == 0), "nothing could be committed");
+    drop(lock);
+    for client in clients {
+        client.await.unwrap();
+    }
+    for device in &devices {
+        let rows = gateway.sql(&format!("SELECT count(*) AS n FROM envelopes WHERE device_id = '{}'", device.id));
+        assert_eq!(rows[0]["n"], MESSAGES);
+    }
+    assert_eq!(gateway.metrics().value("sealgate_edge_accepted_total", &[]), 2.0, "nobody had to connect again");
+    assert!(gateway.law_holds());
+}
