@@ -23,13 +23,8 @@ pub struct Message {
 impl Message {
     /// The message of a PUBLISH to `topic`.
     pub fn new(topic: &Topic, publish: &Publish) -> Self {
-        Message {
-            topic: topic.detached(),
-            payload: Bytes::copy_from_slice(&publish.payload),
-            qos: publish.qos,
-            retain: publish.retain,
-            properties: publish.properties.detached(),
-        }
+        let (topic, payload) = topic.detached_with(&publish.payload);
+        Message { topic, payload, qos: publish.qos, retain: publish.retain, properties: publish.properties.detached() }
     }
 
     /// A message of the gateway's own, without properties.

@@ -54,6 +54,11 @@ impl Outbound {
         true
     }
 
+    /// True: a message with this identifier was not acknowledged yet.
+    pub(super) fn has(&self, id: NonZeroU16) -> bool {
+        self.place_of(id).is_some()
+    }
+
     /// The client is on a new connection: all that is kept has to go out again.
     pub(super) fn reconnect(&mut self) {
         self.unacknowledged.iter_mut().for_each(|kept| kept.sent = Sent::Before);

@@ -111,6 +111,11 @@ impl Session {
         }
     }
 
+    /// True: the packet answers a message that was sent to the client, and so is none of its own.
+    pub fn awaits(&self, packet: &Packet) -> bool {
+        matches!(packet, Packet::PubAck(ack) if self.state.outbound.has(ack.packet_id))
+    }
+
     /// The receipt of a message has settled.
     pub fn handle_settled(&mut self, ticket: u64, settled: Settled) {
         match answers::answer(settled) {

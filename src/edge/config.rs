@@ -41,6 +41,8 @@ pub struct Config {
     pub keep_alive_secs_max: u16,
     /// Messages of one client that may be unacknowledged at a time: MQTT 5's Receive Maximum.
     pub receive_maximum: u16,
+    /// Messages at QoS 1 that may be under way to one client, whatever more it would take.
+    pub send_maximum: u16,
     /// Messages under way of one client that cannot be told to wait, at 3.1.1 all, at 5.0 those of QoS 0: reading stops there.
     pub in_flight_max: usize,
     /// Connections at a time; one more is closed before it costs anything.
@@ -74,6 +76,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(10),
             keep_alive_secs_max: 3600,
             receive_maximum: 32,
+            send_maximum: 256,
             in_flight_max: 1024,
             connections_max: 100_000,
             connections_per_address_max: 10_000,
@@ -95,6 +98,7 @@ impl Config {
             outside("connect_timeout", self.connect_timeout, Duration::from_millis(100)..=Duration::from_secs(3600)),
             outside("keep_alive_secs_max", self.keep_alive_secs_max, 1..=u16::MAX),
             outside("receive_maximum", self.receive_maximum, 1..=u16::MAX),
+            outside("send_maximum", self.send_maximum, 1..=u16::MAX),
             outside("in_flight_max", self.in_flight_max, 1..=usize::from(u16::MAX)),
             outside("connections_max", self.connections_max, 1..=usize::MAX),
             outside("connections_per_address_max", self.connections_per_address_max, 1..=usize::MAX),

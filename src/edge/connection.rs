@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         loop {
             self.handle_received();
             self.handle_mail();
-            self.carry_out();
+            self.carry_out(now());
             if stopping && self.held.is_none() && self.session.is_settled() {
                 self.session.end(Ended::ShuttingDown);
             }
@@ -146,17 +146,19 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     /// Decodes and handles what has come, until the session or the client's pace has enough for now.
     fn handle_received(&mut self) {
+        let now = now();
         loop {
-            let now = now();
             self.look_at_pace(now);
             if self.is_throttled || self.is_holding() || !self.session.wants_packets() {
                 return;
             }
             match self.wire.poll_packet() {
                 Ok(Some(packet)) => {
-                    self.throttle.take_packet(now);
+                    if !self.session.awaits(&packet) {
+                        self.throttle.take_packet(now);
+                    }
                     self.session.handle_packet(packet, now);
-                    self.carry_out();
+                    self.carry_out(now);
                 }
                 Ok(None) => return,
                 Err(error) => {
@@ -209,13 +211,13 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, now: Instant) {
         while self.held.is_none()
             && let Some(output) = self.session.poll_output()
         {
             match output {
                 Output::Send(packet) => self.send(packet),
-                Output::Publish(message) => self.held = self.attachment.publish(&message, now()),
+                Output::Publish(message) => self.held = self.attachment.publish(&message, now),
                 Output::Subscribe(filter, qos, echo) => self.attachment.subscribe(&filter, qos, echo),
                 Output::Unsubscribe(filter) => self.attachment.unsubscribe(&filter),
                 Output::Submit(telemetry) => self.intake.receive(telemetry),

@@ -218,7 +218,7 @@ fn terms(connect: &Connect, grant: Arc<Grant>, house: &House, now: Instant, now_
         will: will(connect, &grant, topics)?,
         receive_maximum: config.receive_maximum,
         in_flight_max: config.in_flight_max,
-        client_receive_maximum: connect.receive_max.map_or(u16::MAX, u16::from).min(SENT_WINDOW),
+        client_receive_maximum: connect.receive_max.map_or(u16::MAX, u16::from).min(config.send_maximum),
         client_packet_bytes_max: connect.packet_bytes_max.map_or(PACKET_BYTES_MAX, u32::from),
         problem_information: match connect.request_problem_information {
             true => ProblemInformation::Wanted,
@@ -235,9 +235,6 @@ fn terms(connect: &Connect, grant: Arc<Grant>, house: &House, now: Instant, now_
         grant,
     })
 }
-
-/// Messages of QoS 1 under way to one client, whatever more it would take: the rest waits in its mailbox, which has a bound.
-const SENT_WINDOW: u16 = 256;
 
 /// The client's own, or at MQTT 5 ours where the client's is longer [MQTT-3.1.2-21]; 3.1.1 has no way to say so.
 fn keep_alive_secs(connect: &Connect, config: &Config) -> u16 {

@@ -16,6 +16,9 @@ use crate::metrics::Label;
 use crate::seal::{Genuine, Guard, Reason, Refusal, Sender};
 use crate::store::{Accepted, Entry, Reading, Refused, Value};
 
+/// Up to this size a payload does not keep the buffer that it came in, which may be four times as large (`edge`, READ_BYTES_BUSY).
+const COPIED_BYTES_MAX: usize = 4096;
+
 /// One message to a telemetry topic, as the connection has it.
 pub struct Delivery {
     /// Whose telemetry topic it is: what the login said.
@@ -31,9 +34,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// A delivery whose packet came just now.
+    /// A delivery whose packet came just now. A payload that is small against the buffer that it was read into is copied, so that what
+    /// is held is what is charged for it.
     #[expect(clippy::disallowed_methods, reason = "drivers alone make deliveries")]
     pub fn new(device_id: Arc<str>, payload: Bytes, origin: Origin) -> Self {
+        let payload = if payload.len() <= COPIED_BYTES_MAX { Bytes::copy_from_slice(&payload) } else { payload };
         let received_at_ms = unix_ms(SystemTime::now());
         Delivery { device_id, payload, received_at_ms, received_at: Instant::now(), origin }
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 use thiserror::Error;
 
@@ -54,6 +54,16 @@ impl Text {
     /// A copy that has its own memory and no longer keeps the buffer alive that this text came in.
     pub fn detached(&self) -> Text {
         Text(ByteString::from(self.as_str()))
+    }
+
+    /// Copies of this text and of `rest` in one piece of memory of their own.
+    pub(super) fn detached_with(&self, rest: &[u8]) -> (Text, Bytes) {
+        let mut both = BytesMut::with_capacity(self.len() + rest.len());
+        both.extend_from_slice(self.as_bytes());
+        both.extend_from_slice(rest);
+        let rest = both.split_off(self.len());
+        let text = ByteString::try_from(both.freeze()).expect("the copy of a text is one");
+        (Text(text), rest.freeze())
     }
 
     /// The part of this text that `part` is, without a copy. `part` is borrowed from this text.

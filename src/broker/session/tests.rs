@@ -207,6 +207,17 @@ fn what_was_not_acknowledged_goes_out_again_first_and_with_dup() {
 }
 
 #[test]
+fn an_acknowledgement_is_awaited_once() {
+    let mut bench = Bench::service(Version::V5, "sub:a");
+    bench.mail(queued(QoS::AtLeastOnce));
+    let Some(Packet::Publish(message)) = bench.sent().pop() else { panic!("a message") };
+    let answer = Packet::PubAck(Ack::new(message.packet_id.unwrap(), ReasonCode::Success));
+    assert!(bench.session.awaits(&answer) && !bench.session.awaits(&Packet::PingReq));
+    bench.packet(answer.clone());
+    assert!(!bench.session.awaits(&answer), "the second is the client's own affair, and counts against its pace");
+}
+
+#[test]
 fn what_goes_out_again_keeps_to_the_receive_maximum_of_the_new_connection() {
     let mut bench = Bench::service(Version::V5, "sub:a");
     bench.mail(queued(QoS::AtLeastOnce));

@@ -10,6 +10,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
+use bytes::Bytes;
 use thiserror::Error;
 
 pub use filter::Filter;
@@ -87,6 +88,12 @@ impl Topic {
     /// A copy that has its own memory, as [`Text::detached`] has it.
     pub fn detached(&self) -> Topic {
         Topic(self.0.detached())
+    }
+
+    /// The same, with a copy of `payload` in the same piece of memory: they are kept and dropped together.
+    pub fn detached_with(&self, payload: &[u8]) -> (Topic, Bytes) {
+        let (text, payload) = self.0.detached_with(payload);
+        (Topic(text), payload)
     }
 }
 
