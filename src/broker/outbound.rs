@@ -11,6 +11,8 @@ use std::num::NonZeroU16;
 
 use super::mailbox::Queued;
 
+/// Places that are kept while nothing is under way.
+const IDLE_CAPACITY: usize = 16;
 /// As many as there are packet identifiers.
 const IDS: u64 = 65_535;
 
@@ -51,6 +53,9 @@ impl Outbound {
     pub(super) fn acknowledge(&mut self, id: NonZeroU16) -> bool {
         let Some(kept) = self.place_of(id).and_then(|place| self.unacknowledged.remove(place)) else { return false };
         self.under_way -= usize::from(kept.sent == Sent::Now);
+        if self.unacknowledged.is_empty() {
+            self.unacknowledged.shrink_to(IDLE_CAPACITY);
+        }
         true
     }
 

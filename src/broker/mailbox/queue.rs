@@ -10,6 +10,9 @@ use super::{Bounds, Put, PutOrWait, Queued, cost};
 use crate::broker::retained::Change;
 use crate::mqtt::QoS;
 
+/// Places that an empty queue keeps: a burst should not cost its memory for as long as the session is there.
+const IDLE_CAPACITY: usize = 16;
+
 /// What waits, oldest first.
 pub(super) struct Queue {
     bounds: Bounds,
@@ -78,6 +81,9 @@ impl Queue {
         self.bytes -= bytes;
         self.bounds.together.sub(bytes);
         self.patience.taken(count, bytes);
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(IDLE_CAPACITY);
+        }
     }
 
     /// Lets in who stands in line, as far as there is room, once the queue is half empty: so each of them can go on with more
