@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::mailbox::{Bounds, Mailbox, Put};
 use super::metrics::Drop as DropCause;
 use super::session::SessionState;
-use super::tree::Tree;
+use super::tree::{Subscriber, Tree};
 use super::will::Will;
 use super::{Config, Message, Metrics};
 use crate::auth::{Grant, Principal};
@@ -36,7 +36,7 @@ pub struct SessionKey {
 }
 
 /// A number that no other session of this process has had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
 
 /// Sessions and subscriptions of one gateway.
@@ -90,9 +90,11 @@ pub enum Echo {
     No,
 }
 
-impl PartialEq for Subscription {
-    fn eq(&self, other: &Self) -> bool {
-        self.session == other.session
+impl Subscriber for Subscription {
+    type Key = SessionId;
+
+    fn key(&self) -> SessionId {
+        self.session
     }
 }
 
@@ -237,10 +239,8 @@ impl Hub {
         }
     }
 
-    fn unsubscribe(&self, id: SessionId, mailbox: &Arc<Mailbox>, filter: &Filter) {
-        let subscription =
-            Subscription { session: id, qos: QoS::AtMostOnce, echo: Echo::Yes, mailbox: mailbox.clone() };
-        if self.write_tree(|tree| tree.remove(filter, &subscription)) {
+    fn unsubscribe(&self, id: SessionId, filter: &Filter) {
+        if self.write_tree(|tree| tree.remove(filter, id)) {
             self.count(filter.levels().next(), -1);
         }
     }
@@ -267,13 +267,13 @@ impl Hub {
     /// Ends what a session left in the tree.
     fn forget(&self, slot: Slot) {
         if let Slot::Away { id, kept } = slot {
-            self.unsubscribe_all(id, &kept.mailbox, &kept.state);
+            self.unsubscribe_all(id, &kept.state);
         }
     }
 
-    fn unsubscribe_all(&self, id: SessionId, mailbox: &Arc<Mailbox>, state: &SessionState) {
+    fn unsubscribe_all(&self, id: SessionId, state: &SessionState) {
         for filter in state.subscriptions() {
-            self.unsubscribe(id, mailbox, filter);
+            self.unsubscribe(id, filter);
         }
     }
 
@@ -325,12 +325,12 @@ impl Attachment {
 
     /// Ends a subscription of the session.
     pub fn unsubscribe(&self, filter: &Filter) {
-        self.hub.unsubscribe(self.id, &self.mailbox, filter);
+        self.hub.unsubscribe(self.id, filter);
     }
 
     /// Ends everything that an earlier connection left of the session [MQTT-3.1.2-4].
     pub fn start_clean(&self, earlier: &SessionState) {
-        self.hub.unsubscribe_all(self.id, &self.mailbox, earlier);
+        self.hub.unsubscribe_all(self.id, earlier);
         self.mailbox.clear();
     }
 
@@ -356,7 +356,7 @@ impl Attachment {
                 Some(Kept { state: remains.state, mailbox, until, will: remains.will })
             }
             None => {
-                self.hub.unsubscribe_all(self.id, &self.mailbox, &remains.state);
+                self.hub.unsubscribe_all(self.id, &remains.state);
                 None
             }
         };
