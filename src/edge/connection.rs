@@ -86,6 +86,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 return ended;
             }
             self.choose_reading(stopping);
+            self.session.rest();
             let event = self.next_event(&stop, stopping).await;
             stopping |= matches!(event, Event::Stop);
             self.handle(event);
