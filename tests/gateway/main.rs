@@ -13,6 +13,7 @@ mod demo;
 mod edge;
 mod envelopes;
 mod fleet;
+mod half_open;
 mod ingest;
 mod kill;
 mod metrics;
