@@ -166,12 +166,7 @@ impl Gateway {
             Writer::open(&config.ingest, guard.clone(), store.clone(), &registry, hub.readings_wanted());
         let retry_window = config.ingest.retry_window;
         let broker = Broker::new(config.broker, hub, broker_metrics, ingest, budget, retry_window);
-        let house = edge::House {
-            auth: auth.clone(),
-            broker: broker.clone(),
-            metrics: edge::Metrics::new(&registry),
-            config: config.edge,
-        };
+        let house = edge::House::new(config.edge, auth.clone(), broker.clone(), edge::Metrics::new(&registry));
         let edge = edge::Listener::new(sockets, house);
         Ok(Gateway {
             addresses,
@@ -332,12 +327,13 @@ struct PublicDoors {
 impl PublicDoors {
     async fn bind(config: &public::Config) -> Result<Self, StartError> {
         let (listener, address) = bind("public.listen", config.listen).await?;
-        let sockets = vec![http::Socket { listener, identity: None }];
+        let sockets = vec![http::Socket { listener, proxy_protocol: config.proxy_protocol, identity: None }];
         let mut doors = PublicDoors { sockets, address, tls_address: None, identity: None };
         let files = files(&config.tls_certificate, &config.tls_key, &None);
         let bound = bind_tls("public", "public.tls_listen", config.tls_listen, files).await?;
         if let Some((listener, bound, identity)) = bound {
-            doors.sockets.push(http::Socket { listener, identity: Some(identity.clone()) });
+            let (proxy_protocol, identity_of) = (config.tls_proxy_protocol, Some(identity.clone()));
+            doors.sockets.push(http::Socket { listener, proxy_protocol, identity: identity_of });
             (doors.tls_address, doors.identity) = (Some(bound), Some(identity));
         }
         Ok(doors)

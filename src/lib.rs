@@ -19,7 +19,8 @@
 //! Around them: [`gateway`] builds the house and takes it down, [`cli`] is the command line (its `demo` alone knows the simulated
 //! devices of `firmware-sim`), [`config`] the settings
 //! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted,
-//! [`http`] the bounds of both HTTP doors, [`tls`] the certificates of all doors. The envelope itself is a crate of its own, `sealgate-envelope`, which
+//! [`http`] the bounds of both HTTP doors, [`tls`] the certificates of all doors, [`proxy`] whom a proxy speaks for,
+//! [`limit`] bounds in time and by address. The envelope itself is a crate of its own, `sealgate-envelope`, which
 //! firmware uses too.
 
 pub mod admin;
@@ -31,8 +32,10 @@ pub mod edge;
 pub mod gateway;
 pub mod http;
 pub mod ingest;
+pub mod limit;
 pub mod metrics;
 pub mod mqtt;
+pub mod proxy;
 pub mod public;
 pub mod seal;
 pub mod setting;

@@ -27,8 +27,13 @@ pub(crate) enum Kind {
 
 /// Processes of clients; two, for one processor is the gateway's as a rule.
 const PROCESSES: usize = 2;
-/// Limits that a fleet of real devices does not reach, with an address for each, and that clients of one machine would.
-const SETTINGS: &[&str] = &["edge.connections_max=200000"];
+/// Limits that a fleet of real devices does not reach, with an address for each, and that clients of one machine might.
+const SETTINGS: &[&str] = &[
+    "edge.connections_max=200000",
+    "edge.connections_per_address_max=200000",
+    "edge.connection_rate_per_address_max=1000000",
+    "public.connection_rate_per_address_max=1000000",
+];
 /// How often the gateway is asked how many are left.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 

@@ -76,7 +76,7 @@ impl Obey for Pipes {
             let (credentials, entrance, gateways) = (credentials.clone(), entrance.clone(), gateways.clone());
             async move {
                 let (mut stream, theirs) = pipe.context("there are no more pipes")?;
-                let place_inside = entrance.reserve().context("the gateway is full")?;
+                let place_inside = entrance.reserve(PEER).ok().context("the gateway is full")?;
                 {
                     let _context = gateways.enter();
                     place_inside.serve(theirs, PEER);

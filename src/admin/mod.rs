@@ -21,7 +21,9 @@ use tracing::warn;
 pub use config::Config;
 
 use crate::http::{self, Limits};
+use crate::limit::CrowdBounds;
 use crate::metrics::Registry;
+use crate::proxy::ProxyProtocol;
 use crate::setting::is_exposed;
 
 /// A few operators and scrapers, each of which asks every few seconds and keeps its connection.
@@ -43,6 +45,7 @@ const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Door {
     listener: TcpListener,
     router: Router,
+    guard: http::Guard,
 }
 
 impl Door {
@@ -53,13 +56,15 @@ impl Door {
         }
         metrics::plaintext(&registry, is_exposed(config.listen));
         metrics::build_info(&registry);
-        Door { listener, router: http::in_time(router(registry), REQUEST_TIMEOUT) }
+        // Those who may come here at all come from few addresses; the bound on all of them is enough.
+        let guard = http::Guard::new(CrowdBounds::NONE, http::Metrics::new(&registry, "admin"));
+        Door { listener, router: http::in_time(router(registry), REQUEST_TIMEOUT), guard }
     }
 
     /// Answers until `stop`, and returns when the answers under way are given.
     pub async fn serve(self, stop: CancellationToken) {
-        let socket = http::Socket { listener: self.listener, identity: None };
-        http::serve(socket, self.router, LIMITS, stop).await;
+        let socket = http::Socket { listener: self.listener, proxy_protocol: ProxyProtocol::Off, identity: None };
+        http::serve(socket, self.router, LIMITS, self.guard, stop).await;
     }
 }
 

@@ -23,6 +23,13 @@ pub struct Config {
     /// How many verified tokens are remembered, so that a reconnect costs no signature check. At the bound the one
     /// that was used least is forgotten. An entry takes about a kilobyte.
     pub token_cache_entries: usize,
+    /// How many failed logins of one address are answered at once; of IPv6, of one /64.
+    pub failed_logins_free_per_address: u32,
+    /// How many failed logins in one device's, service's or client's name are answered at once.
+    pub failed_logins_free_per_device: u32,
+    /// The longest that the answer to a failed login waits.
+    #[serde(with = "humantime_serde")]
+    pub failed_login_pause_max: Duration,
 }
 
 impl Default for Config {
@@ -32,6 +39,9 @@ impl Default for Config {
             audience: "sealgate".to_owned(),
             token_lifetime: Duration::from_secs(3600),
             token_cache_entries: 65_536,
+            failed_logins_free_per_address: 20,
+            failed_logins_free_per_device: 5,
+            failed_login_pause_max: Duration::from_secs(10),
         }
     }
 }
@@ -45,7 +55,8 @@ impl Config {
             .then(|| ("audience", format!("an audience has 1 to {NAME_CHARS_MAX} bytes")));
         let lifetime = outside("token_lifetime", self.token_lifetime, Duration::from_secs(1)..=TOKEN_LIFETIME_MAX);
         let entries = outside("token_cache_entries", self.token_cache_entries, 1..=CACHE_ENTRIES_MAX);
-        [audience, lifetime.or(fraction), entries].into_iter().flatten().collect()
+        let pause = outside("failed_login_pause_max", self.failed_login_pause_max, Duration::ZERO..=PAUSE_MAX);
+        [audience, lifetime.or(fraction), entries, pause].into_iter().flatten().collect()
     }
 }
 
@@ -138,6 +149,9 @@ impl<'de> Deserialize<'de> for IssuerUrl {
         IssuerUrl::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
     }
 }
+
+/// A connection is held for so long by a failed login.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
 
 /// The longest issuer and audience: a token has to stay below [`TOKEN_BYTES_MAX`](super::validator::TOKEN_BYTES_MAX)
 /// with both.

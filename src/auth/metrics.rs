@@ -1,5 +1,6 @@
 //! What `auth` counts: logins and tokens by result, and what they cost.
 
+use super::failed::PausedBy;
 use super::refusal::LoginRefused;
 use super::request::TokenRefused;
 use crate::metrics::{CountBy, IntCounter, Label, Registry};
@@ -9,6 +10,7 @@ use crate::metrics::{CountBy, IntCounter, Label, Registry};
 pub struct Metrics {
     pub(crate) logins: CountBy<LoginResult>,
     pub(crate) tokens: CountBy<TokenResult>,
+    pub(crate) paused: CountBy<PausedBy>,
     pub(crate) signature_checks: IntCounter,
     pub(crate) cache_hits: IntCounter,
 }
@@ -19,6 +21,8 @@ impl Metrics {
         Metrics {
             logins: registry.counter_by("sealgate_auth_logins_total", "Logins of MQTT clients, by result."),
             tokens: registry.counter_by("sealgate_auth_tokens_total", "Answers of the token endpoint, by result."),
+            paused: registry
+                .counter_by("sealgate_auth_paused_total", "Failed logins and token requests whose answer had to wait."),
             signature_checks: registry
                 .counter("sealgate_auth_signature_checks_total", "Signatures of tokens that were checked."),
             cache_hits: registry

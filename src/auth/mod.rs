@@ -10,6 +10,7 @@
 mod claims;
 mod config;
 mod endpoint;
+mod failed;
 mod grant;
 mod issuer;
 mod jose;
@@ -31,12 +32,15 @@ pub use metrics::Metrics;
 pub use refusal::LoginRefused;
 pub use request::TokenRefused;
 
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
 use crate::store::{Store, StoreError};
 use endpoint::Endpoint;
+use failed::FailedLogins;
 use issuer::Issuer;
 use login::Logins;
 use metrics::{LoginResult, TokenResult};
@@ -50,7 +54,26 @@ pub struct Auth(Arc<Inner>);
 struct Inner {
     endpoint: Endpoint,
     logins: Logins,
+    failed: FailedLogins,
     metrics: Metrics,
+}
+
+/// A login or a token that is refused: why, and how long the answer has to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused<R> {
+    /// Why.
+    pub reason: R,
+    /// Before that, the answer must not go out.
+    pub pause: Duration,
+}
+
+/// From where a request comes, and when by the clock that is never set.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// The address.
+    pub from: IpAddr,
+    /// The moment.
+    pub now: Instant,
 }
 
 /// Why the guard cannot take up its post.
@@ -87,7 +110,8 @@ impl Auth {
         let hits = metrics.cache_hits.clone();
         let logins = Logins::new(store.clone(), validator, config.token_cache_entries, hits);
         let endpoint = Endpoint::new(store, issuer);
-        Ok(Auth(Arc::new(Inner { endpoint, logins, metrics })))
+        let failed = FailedLogins::new(config, metrics.paused.clone());
+        Ok(Auth(Arc::new(Inner { endpoint, logins, failed, metrics })))
     }
 
     /// What the bearer of `token` may do, if it is who CONNECT says: `user_name` is the device id or the service's
@@ -100,15 +124,17 @@ impl Auth {
         user_name: &str,
         token: &str,
         client_id: &str,
+        asker: Asker,
         now_ms: i64,
-    ) -> Result<Arc<Grant>, LoginRefused> {
+    ) -> Result<Arc<Grant>, Refused<LoginRefused>> {
         let result = self.0.logins.login(user_name, token, client_id, now_ms).await;
         self.0.metrics.logins.inc(LoginResult::of(&result));
         if let Err(reason) = &result {
             let (user_name, client_id) = (clipped(user_name), clipped(client_id));
             tracing::warn!(?user_name, ?client_id, reason = reason.as_str(), "A login is refused: {reason}.");
         }
-        result
+        // A store that is away is nobody's failure.
+        self.paused(result, user_name, asker, |reason| reason != LoginRefused::StoreUnavailable)
     }
 
     /// Tells that devices or clients have changed. Every token is asked about again at its next login.
@@ -124,8 +150,9 @@ impl Auth {
         &self,
         authorization: Option<&str>,
         body: &[u8],
+        asker: Asker,
         now_ms: i64,
-    ) -> Result<TokenAnswer, TokenRefused> {
+    ) -> Result<TokenAnswer, Refused<TokenRefused>> {
         let request = TokenRequest::parse(authorization, body);
         let result = match &request {
             Ok(request) => self.0.endpoint.answer(request, now_ms).await,
@@ -136,7 +163,28 @@ impl Auth {
             let client_id = clipped(request.as_ref().map_or("", TokenRequest::client_id));
             tracing::warn!(client_id, reason = reason.as_str(), "A token is refused: {reason}.");
         }
-        result
+        let client_id = request.as_ref().map_or("", TokenRequest::client_id);
+        self.paused(result, client_id, asker, |reason| reason == TokenRefused::InvalidClient)
+    }
+
+    /// Enters a result into the account of failures; how long the answer to a failure has to wait.
+    fn paused<T, R: Copy>(
+        &self,
+        result: Result<T, R>,
+        name: &str,
+        Asker { from, now }: Asker,
+        is_failure: impl Fn(R) -> bool,
+    ) -> Result<T, Refused<R>> {
+        match result {
+            Ok(value) => {
+                self.0.failed.succeeded(name, from, now);
+                Ok(value)
+            }
+            Err(reason) => {
+                let pause = if is_failure(reason) { self.0.failed.failed(name, from, now) } else { Duration::ZERO };
+                Err(Refused { reason, pause })
+            }
+        }
     }
 
     /// The public keys that verify our tokens.

@@ -21,6 +21,10 @@ pub struct Config {
     pub sessions_max: usize,
     /// Subscriptions of one session.
     pub subscriptions_per_session_max: usize,
+    /// Bytes of a topic or a filter.
+    pub topic_bytes_max: usize,
+    /// Levels of a topic or a filter.
+    pub topic_levels_max: usize,
 }
 
 impl Default for Config {
@@ -31,6 +35,8 @@ impl Default for Config {
             session_expiry_max: Duration::from_secs(3600),
             sessions_max: 100_000,
             subscriptions_per_session_max: 100,
+            topic_bytes_max: 1024,
+            topic_levels_max: 32,
         }
     }
 }
@@ -46,6 +52,8 @@ impl Config {
             outside("session_expiry_max", self.session_expiry_max, Duration::ZERO..=expiry_max),
             outside("sessions_max", self.sessions_max, 1..=usize::MAX),
             outside("subscriptions_per_session_max", self.subscriptions_per_session_max, 1..=1_000_000),
+            outside("topic_bytes_max", self.topic_bytes_max, 128..=65_535),
+            outside("topic_levels_max", self.topic_levels_max, 8..=65_535),
         ];
         found.into_iter().flatten().collect()
     }

@@ -26,6 +26,19 @@ pub(super) enum Denied {
 
 label! { Denied as "action": Publish = "publish", Subscribe = "subscribe" }
 
+/// Which bound a client's PUBLISH or SUBSCRIBE went over.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum OverLimit {
+    /// Bytes or levels of a topic.
+    Topic,
+    /// Bytes or levels of a filter.
+    Filter,
+    /// Subscriptions of a session.
+    Subscriptions,
+}
+
+label! { OverLimit as "bound": Topic = "topic", Filter = "filter", Subscriptions = "subscriptions" }
+
 /// The broker's series.
 #[derive(Clone)]
 pub struct Metrics {
@@ -34,6 +47,7 @@ pub struct Metrics {
     pub(super) routed: IntCounter,
     pub(super) dropped: CountBy<Drop>,
     pub(super) denied: CountBy<Denied>,
+    pub(super) over_limit: CountBy<OverLimit>,
 }
 
 impl Metrics {
@@ -45,6 +59,10 @@ impl Metrics {
             routed: registry.counter("sealgate_broker_routed_total", "Messages put into a session's queue."),
             dropped: registry
                 .counter_by("sealgate_broker_dropped_total", "Messages that a subscribed session did not get."),
+            over_limit: registry.counter_by(
+                "sealgate_broker_over_limit_total",
+                "Publishes and filters refused because they go over a bound of the settings.",
+            ),
             denied: registry.counter_by(
                 "sealgate_broker_denied_total",
                 "Publishes and filters that the client's grant does not hold.",

@@ -31,7 +31,9 @@ pub use mailbox::Mailbox;
 pub use message::Message;
 pub use metrics::Metrics;
 pub use readings::publish_readings;
-pub use session::{Ended, Output, ProblemInformation, Session, SessionState, Telemetry, Terms, telemetry_of};
+pub use session::{
+    Ended, Output, ProblemInformation, Session, SessionState, Telemetry, Terms, TopicBounds, telemetry_of,
+};
 pub use will::{Will, publish_wills};
 
 use crate::ingest::{Budget, Ingest};

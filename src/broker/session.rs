@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 pub use output::{Ended, Output, Telemetry};
 pub use publish::telemetry_of;
-pub use terms::{ProblemInformation, Terms};
+pub use terms::{ProblemInformation, Terms, TopicBounds};
 
 use super::inbound::{Answer, Inbound, Owed};
 use super::mailbox::Queued;
-use super::metrics::{Denied, Drop as DropCause};
+use super::metrics::{Denied, Drop as DropCause, OverLimit};
 use super::outbound::Outbound;
 use super::will::Will;
 use super::{Echo, Metrics, answers};
@@ -266,12 +266,17 @@ impl Session {
         if filter.shared().is_some() {
             return ReasonCode::SharedSubscriptionsNotSupported;
         }
+        if !self.terms.topics.hold(filter.as_str()) {
+            self.metrics.over_limit.inc(OverLimit::Filter);
+            return ReasonCode::TopicFilterInvalid;
+        }
         if !self.terms.grant.may_subscribe(&filter) {
             self.metrics.denied.inc(Denied::Subscribe);
             return ReasonCode::NotAuthorized;
         }
         let is_new = !self.state.subscriptions.contains_key(&filter);
         if is_new && self.state.subscriptions.len() >= self.terms.subscriptions_max {
+            self.metrics.over_limit.inc(OverLimit::Subscriptions);
             return ReasonCode::QuotaExceeded;
         }
         let qos = wanted.qos.min(QoS::AtLeastOnce);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::mqtt::PACKET_BYTES_MAX;
+use crate::proxy::ProxyProtocol;
 use crate::setting::{Mistake, Plaintext, TlsKeys, exposed, outside, tls_mistakes};
 
 /// How clients come in, and what each of them may cost.
@@ -42,16 +43,17 @@ pub struct Config {
     pub receive_maximum: u16,
     /// Connections at a time; one more is closed before it costs anything.
     pub connections_max: usize,
-}
-
-/// Whether a listener's clients come through a proxy that speaks the PROXY protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ProxyProtocol {
-    /// They do not; a header is no MQTT.
-    Off,
-    /// They do, all of them; who brings no header is turned away, for whoever may leave it out may also make one up.
-    Expected,
+    /// Connections at a time of one address; of IPv6, of one /64.
+    pub connections_per_address_max: usize,
+    /// Connections a second of one address, with a second's worth at once.
+    pub connection_rate_per_address_max: u64,
+    /// Packets a second of one client, with a second's worth at once; beyond, its socket is not read for a while.
+    pub messages_per_second_max: u64,
+    /// Bytes a second of one client, likewise.
+    pub bytes_per_second_max: u64,
+    /// How long a client may leave unread what was sent to it.
+    #[serde(with = "humantime_serde")]
+    pub write_timeout: Duration,
 }
 
 impl Default for Config {
@@ -71,6 +73,11 @@ impl Default for Config {
             keep_alive_secs_max: 3600,
             receive_maximum: 32,
             connections_max: 100_000,
+            connections_per_address_max: 10_000,
+            connection_rate_per_address_max: 1_000,
+            messages_per_second_max: 10_000,
+            bytes_per_second_max: 16 * 1024 * 1024,
+            write_timeout: Duration::from_secs(60),
         }
     }
 }
@@ -86,6 +93,11 @@ impl Config {
             outside("keep_alive_secs_max", self.keep_alive_secs_max, 1..=u16::MAX),
             outside("receive_maximum", self.receive_maximum, 1..=u16::MAX),
             outside("connections_max", self.connections_max, 1..=usize::MAX),
+            outside("connections_per_address_max", self.connections_per_address_max, 1..=usize::MAX),
+            outside("connection_rate_per_address_max", self.connection_rate_per_address_max, 1..=u64::MAX),
+            outside("messages_per_second_max", self.messages_per_second_max, 1..=u64::MAX),
+            outside("bytes_per_second_max", self.bytes_per_second_max, 1024..=u64::MAX),
+            outside("write_timeout", self.write_timeout, Duration::from_secs(1)..=Duration::from_secs(3600)),
         ];
         let tls = tls_mistakes(TlsKeys {
             listen: self.tls_listen,

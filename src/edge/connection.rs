@@ -2,21 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant as Deadline, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::handshake::{self, Accepted};
+use super::handshake::{self, Accepted, Greeted};
 use super::listener::House;
+use super::throttle::Throttle;
 use super::wire::{Moved, Reading, Wire};
 use crate::broker::{Attachment, Ended, Intake, Output, Remains, Session, Will};
-use crate::mqtt::Packet;
-
-/// How long what was sent may lie unread by the client.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+use crate::mqtt::{PACKET_BYTES_MAX, Packet};
 
 /// Serves one client, from its first byte to its last.
 /// It has until `deadline` to say who it is.
@@ -32,10 +30,19 @@ pub(super) async fn serve<S>(
     let mut wire = Wire::new(stream, &house.config);
     // What is done once is in boxes, which go when it is done; the rest is what an idle connection holds.
     let greeted = Box::pin(stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline))).await;
-    let Some(Some(accepted)) = greeted else { return Box::pin(wire.close()).await };
-    let mut connection = Connection::new(wire, accepted, peer, house.clone());
-    let ended = connection.run(stop).await;
-    Box::pin(connection.finish(ended)).await;
+    match greeted.unwrap_or(Greeted::Gone) {
+        Greeted::In(accepted) => {
+            let mut connection = Connection::new(wire, *accepted, peer, house.clone());
+            let ended = connection.run(stop).await;
+            Box::pin(connection.finish(ended)).await;
+        }
+        Greeted::Out { answer, version, pause } => {
+            Box::pin(stop.run_until_cancelled(wire.rest(pause))).await;
+            wire.send(*answer, version, PACKET_BYTES_MAX);
+            Box::pin(wire.close()).await;
+        }
+        Greeted::Gone => Box::pin(wire.close()).await,
+    }
 }
 
 struct Connection<S> {
@@ -46,6 +53,9 @@ struct Connection<S> {
     intake: Intake,
     peer: SocketAddr,
     reading: Reading,
+    throttle: Throttle,
+    /// True: the client was faster than it may be, and is not read now.
+    is_throttled: bool,
     /// Since when the client has not taken what lies in `unsent`.
     stalled_since: Option<Instant>,
 }
@@ -66,9 +76,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             session: accepted.session,
             attachment: accepted.attachment,
             intake: house.broker.intake(),
+            throttle: Throttle::new(&house.config, now()),
             house,
             peer,
             reading: Reading::On,
+            is_throttled: false,
             stalled_since: None,
         }
     }
@@ -113,7 +125,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Moved(Moved::Received) => {}
+            Event::Moved(Moved::Received(count)) => self.throttle.take_bytes(count, now()),
             Event::Moved(Moved::Sent) => self.stalled_since = None,
             Event::Moved(Moved::Gone) => self.session.end(Ended::Gone),
             Event::Timeout => self.handle_timeout(),
@@ -122,12 +134,18 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    /// Decodes and handles what has come, until the session has enough for now.
+    /// Decodes and handles what has come, until the session or the client's pace has enough for now.
     fn handle_received(&mut self) {
-        while !self.intake.is_holding() && self.session.wants_packets() {
+        loop {
+            let now = now();
+            self.look_at_pace(now);
+            if self.is_throttled || self.intake.is_holding() || !self.session.wants_packets() {
+                return;
+            }
             match self.wire.poll_packet() {
                 Ok(Some(packet)) => {
-                    self.session.handle_packet(packet, now());
+                    self.throttle.take_packet(now);
+                    self.session.handle_packet(packet, now);
                     self.carry_out();
                 }
                 Ok(None) => return,
@@ -137,6 +155,14 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 }
             }
         }
+    }
+
+    fn look_at_pace(&mut self, now: Instant) {
+        let met = self.throttle.met(now);
+        if let Some(bound) = met.filter(|_| !self.is_throttled) {
+            self.house.metrics.throttled.inc(bound);
+        }
+        self.is_throttled = met.is_some();
     }
 
     fn handle_mail(&mut self) {
@@ -151,8 +177,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     fn handle_timeout(&mut self) {
         let now = now();
-        if self.stalled_since.is_some_and(|since| now >= since + WRITE_STALL_MAX) {
-            return self.session.end(Ended::Gone);
+        if self.stalled_since.is_some_and(|since| now >= since + self.house.config.write_timeout) {
+            return self.session.end(Ended::NotReading);
         }
         if self.reading == Reading::On || now >= self.session.grant_ends() {
             self.session.handle_timeout(now);
@@ -180,8 +206,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     /// While the socket is not read the client cannot be blamed for its silence: the keep-alive begins anew afterwards.
     fn choose_reading(&mut self, stopping: bool) {
-        let wanted =
-            !stopping && !self.intake.is_holding() && self.session.wants_packets() && !self.wire.is_congested();
+        let wanted = !stopping
+            && !self.is_throttled
+            && !self.intake.is_holding()
+            && self.session.wants_packets()
+            && !self.wire.is_congested();
         if wanted && self.reading == Reading::Off {
             self.session.handle_resumed(now());
         }
@@ -198,7 +227,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             Reading::On => self.session.poll_timeout(),
             Reading::Off => self.session.grant_ends(),
         };
-        self.stalled_since.map_or(session, |since| session.min(since + WRITE_STALL_MAX))
+        let paid = if self.is_throttled { session.min(self.throttle.free_at()) } else { session };
+        self.stalled_since.map_or(paid, |since| paid.min(since + self.house.config.write_timeout))
     }
 
     /// Gives the session back first, so that a connection that waits for it need not wait for this socket.

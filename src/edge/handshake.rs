@@ -16,10 +16,10 @@ use super::Config;
 use super::listener::House;
 use super::metrics::Refused;
 use super::wire::{Moved, Reading, Wire};
-use crate::auth::{Grant, LoginRefused, Principal};
+use crate::auth::{self, Asker, Grant, LoginRefused, Principal};
 use crate::broker::{
     self, Attachment, Broker, Earlier, Ended, Message, ProblemInformation, Session, SessionKey, SessionState, Terms,
-    Will, telemetry_of,
+    TopicBounds, Will, telemetry_of,
 };
 use crate::mqtt::{ConnAck, Connect, DecodeError, Disconnect, PACKET_BYTES_MAX, Packet, ReasonCode, Text, Version};
 
@@ -37,42 +37,53 @@ pub(super) struct Accepted {
 struct TurnedAway {
     code: ReasonCode,
     cause: Refused,
+    pause: Duration,
 }
 
-/// Reads CONNECT and answers it, both within the deadline; none: the client was turned away.
-pub(super) async fn greet<S>(
-    wire: &mut Wire<S>,
-    peer: SocketAddr,
-    house: &Arc<House>,
-    deadline: Deadline,
-) -> Option<Accepted>
+impl TurnedAway {
+    /// At once.
+    fn new(code: ReasonCode, cause: Refused) -> Self {
+        TurnedAway { code, cause, pause: Duration::ZERO }
+    }
+}
+
+/// What becomes of who says CONNECT, or does not.
+pub(super) enum Greeted {
+    /// The client comes in; CONNACK is on its way.
+    In(Box<Accepted>),
+    /// The client does not, and hears this after the pause.
+    Out { answer: Box<Packet>, version: Version, pause: Duration },
+    /// It is as good as gone; if there is something to say, it is on its way.
+    Gone,
+}
+
+/// Reads CONNECT and decides what it is worth, both within the deadline.
+pub(super) async fn greet<S>(wire: &mut Wire<S>, peer: SocketAddr, house: &Arc<House>, deadline: Deadline) -> Greeted
 where
     S: AsyncRead + AsyncWrite,
 {
-    let Ok(accepted) = timeout_at(deadline, connect(wire, peer, house)).await else {
+    timeout_at(deadline, connect(wire, peer, house)).await.unwrap_or_else(|_| {
         house.metrics.refused.inc(Refused::Timeout);
         debug!(%peer, "No CONNECT came in time.");
-        return None;
-    };
-    accepted
+        Greeted::Gone
+    })
 }
 
-async fn connect<S>(wire: &mut Wire<S>, peer: SocketAddr, house: &Arc<House>) -> Option<Accepted>
+async fn connect<S>(wire: &mut Wire<S>, peer: SocketAddr, house: &Arc<House>) -> Greeted
 where
     S: AsyncRead + AsyncWrite,
 {
-    let connect = read_connect(wire, peer, house).await?;
+    let Some(connect) = read_connect(wire, peer, house).await else { return Greeted::Gone };
     let version = connect.version;
-    match admit(connect, house).await {
+    match admit(connect, peer, house).await {
         Ok((accepted, connack)) => {
             wire.send(Packet::ConnAck(connack.into()), version, PACKET_BYTES_MAX);
             info!(%peer, client = %accepted.attachment.key(), "A client has come in.");
-            Some(accepted)
+            Greeted::In(Box::new(accepted))
         }
-        Err(TurnedAway { code, cause }) => {
+        Err(TurnedAway { code, cause, pause }) => {
             house.metrics.refused.inc(cause);
-            wire.send(refusal(code), version, PACKET_BYTES_MAX);
-            None
+            Greeted::Out { answer: Box::new(refusal(code)), version, pause }
         }
     }
 }
@@ -106,6 +117,16 @@ where
     }
 }
 
+/// Reads CONNECT and says no to it, whatever it says.
+pub(super) async fn decline<S>(wire: &mut Wire<S>, peer: SocketAddr, house: &Arc<House>, code: ReasonCode)
+where
+    S: AsyncRead + AsyncWrite,
+{
+    if let Some(connect) = read_connect(wire, peer, house).await {
+        wire.send(refusal(code), connect.version, PACKET_BYTES_MAX);
+    }
+}
+
 /// In which version a CONNECT that cannot be read is answered; none: not at all. MQTT 5 has a code for each fault; 3.1.1 has
 /// two that fit, and the first of them is for whoever speaks neither [MQTT-3.1.2-2].
 fn version_to_answer_in(reason: ReasonCode, version: Option<Version>) -> Option<Version> {
@@ -116,15 +137,15 @@ fn version_to_answer_in(reason: ReasonCode, version: Option<Version>) -> Option<
     }
 }
 
-async fn admit(connect: Connect, house: &Arc<House>) -> Result<(Accepted, ConnAck), TurnedAway> {
+async fn admit(connect: Connect, peer: SocketAddr, house: &Arc<House>) -> Result<(Accepted, ConnAck), TurnedAway> {
     check_client_id(&connect)?;
     let (now, now_ms) = clocks();
-    let grant = log_in(&connect, house, now_ms).await?;
+    let grant = log_in(&connect, house, Asker { from: peer.ip(), now }, now_ms).await?;
     let key = session_key(&connect, &grant)?;
     let terms = terms(&connect, grant, house, now, now_ms)?;
     let (attachment, earlier) = house.broker.hub.attach(&key).await.map_err(|error| {
         warn!(client = %key, %error, "A client cannot come in.");
-        TurnedAway { code: ReasonCode::QuotaExceeded, cause: Refused::TooManySessions }
+        TurnedAway::new(ReasonCode::QuotaExceeded, Refused::TooManySessions)
     })?;
     let resumed = resume(&connect, &terms.grant, &attachment, earlier, &house.broker);
     let connack = welcome(&connect, &key, &terms, &house.config, resumed.is_some());
@@ -137,24 +158,25 @@ fn check_client_id(connect: &Connect) -> Result<(), TurnedAway> {
     // [MQTT-3.1.3-8] At 3.1.1 a session that is to be kept needs a name.
     let nameless = connect.version == Version::V311 && connect.client_id.is_empty() && !connect.clean_start;
     if too_long || nameless {
-        return Err(TurnedAway { code: ReasonCode::ClientIdentifierNotValid, cause: Refused::ClientId });
+        return Err(TurnedAway::new(ReasonCode::ClientIdentifierNotValid, Refused::ClientId));
     }
     if connect.authentication.is_some() {
-        return Err(TurnedAway { code: ReasonCode::BadAuthenticationMethod, cause: Refused::Login });
+        return Err(TurnedAway::new(ReasonCode::BadAuthenticationMethod, Refused::Login));
     }
     Ok(())
 }
 
-async fn log_in(connect: &Connect, house: &Arc<House>, now_ms: i64) -> Result<Arc<Grant>, TurnedAway> {
+async fn log_in(connect: &Connect, house: &Arc<House>, asker: Asker, now_ms: i64) -> Result<Arc<Grant>, TurnedAway> {
     let user_name = connect.user_name.as_ref().map_or("", Text::as_str);
     // A password that is no text is no token.
     let token =
         connect.password.as_ref().and_then(|password| std::str::from_utf8(password.as_bytes()).ok()).unwrap_or("");
-    house
-        .auth
-        .login(user_name, token, &connect.client_id, now_ms)
-        .await
-        .map_err(|refused| TurnedAway { code: login_code(refused), cause: Refused::Login })
+    let login = house.auth.login(user_name, token, &connect.client_id, asker, now_ms).await;
+    login.map_err(|auth::Refused { reason, pause }| TurnedAway {
+        code: login_code(reason),
+        cause: Refused::Login,
+        pause,
+    })
 }
 
 /// The client learns whether to fix its client id, to wait, or to get another token; not what is wrong with this one.
@@ -179,8 +201,7 @@ fn session_key(connect: &Connect, grant: &Grant) -> Result<SessionKey, TurnedAwa
 
 fn random_client_id() -> Result<Arc<str>, TurnedAway> {
     let mut bytes = [0; 12];
-    getrandom::fill(&mut bytes)
-        .map_err(|_| TurnedAway { code: ReasonCode::ServerUnavailable, cause: Refused::Login })?;
+    getrandom::fill(&mut bytes).map_err(|_| TurnedAway::new(ReasonCode::ServerUnavailable, Refused::Login))?;
     Ok(format!("auto-{}", hex::encode(bytes)).into())
 }
 
@@ -188,9 +209,11 @@ fn terms(connect: &Connect, grant: Arc<Grant>, house: &House, now: Instant, now_
     let config = &house.config;
     let valid_for_ms = u64::try_from(grant.expires_at_ms().saturating_sub(now_ms)).unwrap_or(0);
     let keep_alive_secs = keep_alive_secs(connect, config);
+    let broker = &house.broker.config;
+    let topics = TopicBounds { bytes_max: broker.topic_bytes_max, levels_max: broker.topic_levels_max };
     Ok(Terms {
         version: connect.version,
-        will: will(connect, &grant)?,
+        will: will(connect, &grant, topics)?,
         receive_maximum: config.receive_maximum,
         client_receive_maximum: connect.receive_max.map_or(u16::MAX, u16::from).min(SENT_WINDOW),
         client_packet_bytes_max: connect.packet_bytes_max.map_or(PACKET_BYTES_MAX, u32::from),
@@ -203,6 +226,7 @@ fn terms(connect: &Connect, grant: Arc<Grant>, house: &House, now: Instant, now_
         grant_ends: now + Duration::from_millis(valid_for_ms),
         retries_until: house.broker.retries_until(now),
         subscriptions_max: house.broker.config.subscriptions_per_session_max,
+        topics,
         expiry: session_expiry(connect, &house.broker.config),
         expiry_max: house.broker.config.session_expiry_max,
         grant,
@@ -230,13 +254,16 @@ fn session_expiry(connect: &Connect, broker: &broker::Config) -> Duration {
     wanted.min(broker.session_expiry_max)
 }
 
-fn will(connect: &Connect, grant: &Grant) -> Result<Option<Will>, TurnedAway> {
+fn will(connect: &Connect, grant: &Grant, topics: TopicBounds) -> Result<Option<Will>, TurnedAway> {
     let Some(will) = &connect.will else { return Ok(None) };
+    if !topics.hold(will.topic.as_str()) {
+        return Err(TurnedAway::new(ReasonCode::TopicNameInvalid, Refused::Will));
+    }
     if !grant.may_publish(&will.topic) {
-        return Err(TurnedAway { code: ReasonCode::NotAuthorized, cause: Refused::Will });
+        return Err(TurnedAway::new(ReasonCode::NotAuthorized, Refused::Will));
     }
     if will.retain && connect.version == Version::V5 {
-        return Err(TurnedAway { code: ReasonCode::RetainNotSupported, cause: Refused::Will }); // [MQTT-3.2.2-13]
+        return Err(TurnedAway::new(ReasonCode::RetainNotSupported, Refused::Will)); // [MQTT-3.2.2-13]
     }
     Ok(Some(Will {
         message: Message::from_will(will),
@@ -292,7 +319,7 @@ pub(super) fn goodbye(ended: Ended, version: Version) -> Option<Packet> {
         return None;
     }
     let (reason, words) = match ended {
-        Ended::ByClient | Ended::Gone => return None,
+        Ended::ByClient | Ended::Gone | Ended::NotReading => return None,
         Ended::PeerMisbehaved(reason) => (reason, None),
         Ended::Silent => (ReasonCode::KeepAliveTimeout, None),
         Ended::TokenExpired => (ReasonCode::NotAuthorized, Some("the access token has expired")),

@@ -3,6 +3,41 @@
 use crate::broker::Ended;
 use crate::metrics::{CountBy, IntCounter, IntGauge, Registry, label};
 
+/// Why a connection was turned away before its first byte was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// As many are open as may be.
+    Full,
+    /// As many of its address are open as may be.
+    AddressFull,
+    /// Its address comes too often.
+    AddressRate,
+}
+
+impl TurnedAway {
+    /// The setting that is the bound.
+    pub(super) fn setting(self) -> &'static str {
+        match self {
+            TurnedAway::Full => "edge.connections_max",
+            TurnedAway::AddressFull => "edge.connections_per_address_max",
+            TurnedAway::AddressRate => "edge.connection_rate_per_address_max",
+        }
+    }
+}
+
+label! { TurnedAway as "cause": Full = "full", AddressFull = "address_full", AddressRate = "address_rate" }
+
+/// Which bound makes a client wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Throttled {
+    /// That of packets.
+    Messages,
+    /// That of bytes.
+    Bytes,
+}
+
+label! { Throttled as "by": Messages = "messages", Bytes = "bytes" }
+
 /// Why a client did not come in.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Refused {
@@ -48,6 +83,7 @@ enum Ending {
     TokenExpired,
     TakenOver,
     MessageLost,
+    NotReading,
     ShuttingDown,
     Gone,
 }
@@ -60,6 +96,7 @@ label! {
     TokenExpired = "token_expired",
     TakenOver = "taken_over",
     MessageLost = "message_lost",
+    NotReading = "not_reading",
     ShuttingDown = "shutting_down",
     Gone = "gone",
 }
@@ -73,6 +110,7 @@ impl From<Ended> for Ending {
             Ended::TokenExpired => Ending::TokenExpired,
             Ended::TakenOver => Ending::TakenOver,
             Ended::MessageLost => Ending::MessageLost,
+            Ended::NotReading => Ending::NotReading,
             Ended::ShuttingDown => Ending::ShuttingDown,
             Ended::Gone => Ending::Gone,
         }
@@ -84,7 +122,8 @@ impl From<Ended> for Ending {
 pub struct Metrics {
     pub(super) connections: IntGauge,
     pub(super) accepted: IntCounter,
-    pub(super) turned_away: IntCounter,
+    pub(super) turned_away: CountBy<TurnedAway>,
+    pub(super) throttled: CountBy<Throttled>,
     pub(super) refused: CountBy<Refused>,
     pub(super) plaintext: IntGauge,
     ended: CountBy<Ending>,
@@ -96,8 +135,14 @@ impl Metrics {
         Metrics {
             connections: registry.gauge("sealgate_edge_connections", "Open connections."),
             accepted: registry.counter("sealgate_edge_accepted_total", "Accepted connections."),
-            turned_away: registry
-                .counter("sealgate_edge_turned_away_total", "Connections closed at once: as many are open as may be."),
+            turned_away: registry.counter_by(
+                "sealgate_edge_turned_away_total",
+                "Connections turned away: as many are open as may be, or they come too often.",
+            ),
+            throttled: registry.counter_by(
+                "sealgate_edge_throttled_total",
+                "How often a client's socket was not read because the client was faster than it may be.",
+            ),
             refused: registry.counter_by("sealgate_edge_refused_total", "Clients that did not come in."),
             plaintext: registry.gauge(
                 "sealgate_edge_plaintext",

@@ -10,11 +10,11 @@ mod connection;
 mod handshake;
 mod listener;
 mod metrics;
-mod proxy;
+mod throttle;
 mod transport;
 mod wire;
 
-pub use config::{Config, ProxyProtocol};
+pub use config::Config;
 pub use listener::{Entrance, House, Listener, Place, Socket};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, TurnedAway};
 pub use transport::Transport;

@@ -2,18 +2,25 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use super::connection::serve;
+use super::handshake;
 use super::listener::House;
-use super::metrics::Refused;
-use super::{ProxyProtocol, proxy};
+use super::metrics::{Refused, TurnedAway};
+use super::wire::Wire;
+use crate::mqtt::ReasonCode;
+use crate::proxy::ProxyProtocol;
 use crate::tls::Identity;
+
+/// How long a client that is turned away has for its CONNECT.
+const DECLINE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What lies between a listener's sockets and MQTT.
 #[derive(Clone)]
@@ -36,15 +43,39 @@ pub(super) async fn open(
     // Answers are small and awaited: Nagle's algorithm would hold them back.
     let _ = socket.set_nodelay(true);
     let deadline = now() + house.config.connect_timeout;
-    let named = match proxy_protocol {
-        ProxyProtocol::Off => Some(peer),
-        ProxyProtocol::Expected => stop.run_until_cancelled(named(&mut socket, peer, house, deadline)).await.flatten(),
+    let named = Box::pin(named(&mut socket, peer, proxy_protocol, house, deadline));
+    let Some(Some(peer)) = stop.run_until_cancelled(named).await else { return };
+    let guest = match (house.welcome(peer), &transport) {
+        (Ok(guest), _) => guest,
+        (Err(why), Transport::Tcp) => return Box::pin(decline(socket, peer, house, why, stop)).await,
+        (Err(_), Transport::Tls(_)) => return,
     };
-    let Some(peer) = named else { return };
     match transport {
         Transport::Tcp => serve(socket, peer, house, deadline, stop).await,
         // In a box, so that a connection without TLS does not hold room for it.
         Transport::Tls(identity) => Box::pin(open_tls(socket, peer, identity, house, deadline, stop)).await,
+    }
+    drop(guest);
+}
+
+/// Tells a client that is turned away why, if it brings its CONNECT at once and not too many others are told meanwhile.
+pub(super) async fn decline(
+    socket: TcpStream,
+    peer: SocketAddr,
+    house: &Arc<House>,
+    why: TurnedAway,
+    stop: CancellationToken,
+) {
+    let Some(_permit) = house.declining() else { return };
+    let code = match why {
+        TurnedAway::Full => ReasonCode::ServerBusy,
+        TurnedAway::AddressFull => ReasonCode::QuotaExceeded,
+        TurnedAway::AddressRate => ReasonCode::ConnectionRateExceeded,
+    };
+    let mut wire = Wire::new(socket, &house.config);
+    let declined = timeout(DECLINE_TIMEOUT, handshake::decline(&mut wire, peer, house, code));
+    if let Some(Ok(())) = stop.run_until_cancelled(declined).await {
+        wire.close().await;
     }
 }
 
@@ -57,17 +88,23 @@ where
 }
 
 /// Who the client is, as its proxy says; none: the proxy does not, and the client is turned away.
-async fn named(socket: &mut TcpStream, proxy: SocketAddr, house: &Arc<House>, deadline: Instant) -> Option<SocketAddr> {
-    match timeout_at(deadline, proxy::read_header(socket)).await {
-        Ok(Ok(source)) => Some(source.unwrap_or(proxy)),
+async fn named(
+    socket: &mut TcpStream,
+    peer: SocketAddr,
+    proxy_protocol: ProxyProtocol,
+    house: &Arc<House>,
+    deadline: Instant,
+) -> Option<SocketAddr> {
+    match timeout_at(deadline, proxy_protocol.source(socket, peer)).await {
+        Ok(Ok(source)) => Some(source),
         Ok(Err(error)) => {
             house.metrics.refused.inc(Refused::Proxy);
-            debug!(%proxy, %error, "A proxy did not say for whom it speaks.");
+            debug!(proxy = %peer, %error, "A proxy did not say for whom it speaks.");
             None
         }
         Err(_) => {
             house.metrics.refused.inc(Refused::Timeout);
-            debug!(%proxy, "A proxy's header took too long.");
+            debug!(proxy = %peer, "A proxy's header took too long.");
             None
         }
     }

@@ -39,8 +39,8 @@ pub(super) struct Wire<S> {
 
 /// What happened on the stream.
 pub(super) enum Moved {
-    /// Bytes came.
-    Received,
+    /// So many bytes came.
+    Received(usize),
     /// Bytes left.
     Sent,
     /// The stream is at its end, or broken.
@@ -136,13 +136,20 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
             return Poll::Ready(Moved::Gone);
         }
         self.received.extend_from_slice(read.filled());
-        Poll::Ready(Moved::Received)
+        Poll::Ready(Moved::Received(read.filled().len()))
     }
 
     /// Sends what is unsent, then closes; both within bounds of time.
     pub(super) async fn close(mut self) {
         if timeout(LAST_WRITE, self.finish()).await.is_ok_and(|finished| finished.is_ok()) {
             let _ = timeout(LINGER, self.linger()).await;
+        }
+    }
+
+    /// Lets time go by without an answer, unless the client goes. What it sends meanwhile is read and forgotten.
+    pub(super) async fn rest(&mut self, pause: Duration) {
+        if !pause.is_zero() {
+            let _ = timeout(pause, self.linger()).await;
         }
     }
 
@@ -197,7 +204,7 @@ mod tests {
             if let Some(packet) = wire.poll_packet().unwrap() {
                 return packet;
             }
-            assert!(matches!(wire.move_bytes(Reading::On).await, Moved::Received));
+            assert!(matches!(wire.move_bytes(Reading::On).await, Moved::Received(_)));
         }
     }
 
@@ -220,7 +227,7 @@ mod tests {
         let (first, rest) = all.split_at(9);
         for byte in first {
             theirs.write_all(&[*byte]).await.unwrap();
-            assert!(matches!(wire.move_bytes(Reading::On).await, Moved::Received));
+            assert!(matches!(wire.move_bytes(Reading::On).await, Moved::Received(_)));
         }
         theirs.write_all(rest).await.unwrap();
         for packet in &packets {

@@ -3,9 +3,12 @@
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum::http::StatusCode;
+use axum::http::header::{CONNECTION, RETRY_AFTER};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -14,13 +17,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant as Deadline, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::field::display;
 use tracing::{debug, warn};
 
 use super::{Limits, Peer};
+use crate::limit::{Crowd, CrowdBounds, Guest, TooMany};
+use crate::metrics::{CountBy, IntGauge, Registry, label};
+use crate::proxy::ProxyProtocol;
 use crate::tls::Identity;
 
 /// The longest head of a request, all lines together; hyper allows no less than 8 KiB.
@@ -30,35 +37,127 @@ pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Where connections come from, and whether they speak TLS.
+/// How many of those who are refused for their address are told so at a time; the others are closed without a word.
+const DECLINED_AT_A_TIME: usize = 64;
+
+/// Who is told so has to ask at once.
+const DECLINING: Limits = Limits {
+    connections_max: DECLINED_AT_A_TIME,
+    head_timeout: Duration::from_secs(1),
+    life_max: Duration::from_secs(2),
+    farewell_timeout: Duration::from_secs(1),
+};
+
+/// Where connections come from, and what lies before their HTTP.
 pub struct Socket {
     /// Bound.
     pub listener: TcpListener,
+    /// Whether a proxy says who its clients are.
+    pub proxy_protocol: ProxyProtocol,
     /// Who this is, over TLS.
     pub identity: Option<Identity>,
 }
 
+/// Who may come to a door, whichever of its sockets he comes by. Clones are one.
+#[derive(Clone)]
+pub struct Guard {
+    crowd: Crowd,
+    metrics: Metrics,
+    declining: Arc<Semaphore>,
+}
+
+/// What a door counts of its connections.
+#[derive(Clone)]
+pub struct Metrics {
+    /// Those that are open.
+    pub connections: IntGauge,
+    /// Those that got no page.
+    pub refused: CountBy<Refused>,
+}
+
+/// Why a connection got no answer of the door's pages.
+#[derive(Clone, Copy, Debug)]
+pub enum Refused {
+    /// Its proxy's header or its handshake took too long.
+    Timeout,
+    /// Its proxy did not say who it is.
+    Proxy,
+    /// The TLS handshake failed.
+    Tls,
+    /// As many of its address are open as may be.
+    AddressFull,
+    /// Its address comes too often.
+    AddressRate,
+}
+
+label! {
+    Refused as "cause":
+    Timeout = "timeout",
+    Proxy = "proxy",
+    Tls = "tls",
+    AddressFull = "address_full",
+    AddressRate = "address_rate",
+}
+
+impl Metrics {
+    /// Registers `sealgate_{door}_connections` and `sealgate_{door}_refused_total`.
+    pub fn new(registry: &Registry, door: &str) -> Self {
+        Metrics {
+            connections: registry.gauge(
+                &format!("sealgate_{door}_connections"),
+                &format!("Open connections of the {door} HTTP listener, those that became a WebSocket apart."),
+            ),
+            refused: registry.counter_by(
+                &format!("sealgate_{door}_refused_total"),
+                &format!("Connections of the {door} HTTP listener that got no page."),
+            ),
+        }
+    }
+}
+
+impl Guard {
+    /// Lets addresses in within `bounds`, and counts whom it does not let in.
+    pub fn new(bounds: CrowdBounds, metrics: Metrics) -> Self {
+        Guard { crowd: Crowd::new(bounds), metrics, declining: Arc::new(Semaphore::new(DECLINED_AT_A_TIME)) }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a driver")]
+    fn welcome(&self, peer: SocketAddr) -> Option<Guest> {
+        let refused = match self.crowd.enter(peer.ip(), Instant::now()) {
+            Ok(guest) => return Some(guest),
+            Err(TooMany::Open) => Refused::AddressFull,
+            Err(TooMany::PerSecond) => Refused::AddressRate,
+        };
+        self.refuse(refused, peer, &"the address has as many connections as it may, or comes too often");
+        None
+    }
+
+    fn refuse(&self, refused: Refused, peer: SocketAddr, error: &dyn std::fmt::Display) {
+        self.metrics.refused.inc(refused);
+        debug!(%peer, %error, "An HTTP connection is refused.");
+    }
+}
+
 /// Serves `router` on a socket until `stop`; then takes no new connection, finishes the answers under way, if that takes no
 /// longer than the farewell may, and returns.
-pub async fn serve(socket: Socket, router: Router, limits: Limits, stop: CancellationToken) {
-    let Socket { listener, identity } = socket;
+pub async fn serve(socket: Socket, router: Router, limits: Limits, guard: Guard, stop: CancellationToken) {
+    let Socket { listener, proxy_protocol, identity } = socket;
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
-            Some(_) = connections.join_next() => {}
+            Some(_) = connections.join_next() => guard.metrics.connections.dec(),
             (stream, peer) = accept(&listener), if connections.len() < limits.connections_max => {
-                let (pages, stop) = (Pages { router: router.clone(), peer: Peer(peer) }, stop.clone());
-                match identity.clone() {
-                    None => connections.spawn(answer(stream, pages, limits, stop)),
-                    Some(identity) => connections.spawn(answer_over_tls(stream, identity, pages, limits, stop)),
-                };
+                let visit = Visit { peer, proxy_protocol, identity: identity.clone(), guard: guard.clone() };
+                guard.metrics.connections.inc();
+                connections.spawn(visit.be_served(stream, router.clone(), limits, stop.clone()));
             }
         }
     }
     drop(listener);
     let mut cut = 0;
     while let Some(ended) = connections.join_next().await {
+        guard.metrics.connections.dec();
         cut += usize::from(matches!(ended, Ok(Ended::Cut)));
     }
     if cut > 0 {
@@ -92,21 +191,60 @@ enum Ended {
     Cut,
 }
 
-/// The handshake has as long as the head of a request.
-async fn answer_over_tls(
-    stream: TcpStream,
-    identity: Identity,
-    pages: Pages,
-    limits: Limits,
-    stop: CancellationToken,
-) -> Ended {
-    match stop.run_until_cancelled(timeout(limits.head_timeout, identity.accept(stream))).await {
-        Some(Ok(Ok(stream))) => answer(stream, pages, limits, stop).await,
-        Some(Ok(Err(error))) => {
-            debug!(%error, "A TLS handshake has failed.");
-            Ended::ByItself
+/// A connection before its HTTP.
+struct Visit {
+    peer: SocketAddr,
+    proxy_protocol: ProxyProtocol,
+    identity: Option<Identity>,
+    guard: Guard,
+}
+
+impl Visit {
+    /// The proxy's header and the handshake have together as long as the head of a request.
+    async fn be_served(
+        mut self,
+        mut stream: TcpStream,
+        router: Router,
+        limits: Limits,
+        stop: CancellationToken,
+    ) -> Ended {
+        let deadline = Deadline::now() + limits.head_timeout;
+        let Some(Some(())) = stop.run_until_cancelled(self.learn_who(&mut stream, deadline)).await else {
+            return Ended::ByItself;
+        };
+        let Some(_guest) = self.guard.welcome(self.peer) else { return self.decline(stream, stop).await };
+        let pages = Pages { router, peer: Peer(self.peer) };
+        let Some(identity) = self.identity.take() else { return answer(stream, pages, limits, stop).await };
+        let handshake = timeout_at(deadline, identity.accept(stream));
+        match stop.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => return answer(stream, pages, limits, stop).await,
+            Some(Ok(Err(error))) => self.guard.refuse(Refused::Tls, self.peer, &error),
+            Some(Err(error)) => self.guard.refuse(Refused::Timeout, self.peer, &error),
+            None => {}
         }
-        Some(Err(_)) | None => Ended::ByItself,
+        Ended::ByItself
+    }
+
+    async fn learn_who(&mut self, stream: &mut TcpStream, deadline: Deadline) -> Option<()> {
+        match timeout_at(deadline, self.proxy_protocol.source(stream, self.peer)).await {
+            Ok(Ok(source)) => {
+                self.peer = source;
+                return Some(());
+            }
+            Ok(Err(error)) => self.guard.refuse(Refused::Proxy, self.peer, &error),
+            Err(error) => self.guard.refuse(Refused::Timeout, self.peer, &error),
+        }
+        None
+    }
+
+    /// Says 429 to one request, if that costs no handshake and is not said to too many at a time.
+    async fn decline(self, stream: TcpStream, stop: CancellationToken) -> Ended {
+        let (None, Ok(_permit)) = (self.identity, self.guard.declining.try_acquire()) else { return Ended::ByItself };
+        let too_many = || async {
+            (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1"), (CONNECTION, "close")], "too many connections\n")
+        };
+        let pages = Pages { router: Router::new().fallback(too_many), peer: Peer(self.peer) };
+        answer(stream, pages, DECLINING, stop).await
     }
 }
 

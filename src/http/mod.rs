@@ -7,7 +7,7 @@
 
 mod driver;
 
-pub use driver::{Socket, serve};
+pub use driver::{Guard, Metrics, Refused, Socket, serve};
 
 use std::net::SocketAddr;
 use std::time::Duration;

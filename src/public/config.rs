@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::setting::{Mistake, Plaintext, TlsKeys, exposed, tls_mistakes};
+use crate::proxy::ProxyProtocol;
+use crate::setting::{Mistake, Plaintext, TlsKeys, exposed, outside, tls_mistakes};
 
 /// Where tokens are issued.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -21,6 +22,16 @@ pub struct Config {
     pub tls_certificate: Option<PathBuf>,
     /// Its private key, PEM.
     pub tls_key: Option<PathBuf>,
+    /// Whether clients of `listen` come through a proxy that says who they are.
+    pub proxy_protocol: ProxyProtocol,
+    /// Whether clients of `tls_listen` come through a proxy that says who they are.
+    pub tls_proxy_protocol: ProxyProtocol,
+    /// HTTP connections at a time; WebSockets count as MQTT connections instead.
+    pub connections_max: usize,
+    /// HTTP connections at a time of one address; of IPv6, of one /64.
+    pub connections_per_address_max: usize,
+    /// HTTP connections a second of one address, with a second's worth at once.
+    pub connection_rate_per_address_max: u64,
 }
 
 impl Default for Config {
@@ -31,6 +42,11 @@ impl Default for Config {
             tls_listen: None,
             tls_certificate: None,
             tls_key: None,
+            proxy_protocol: ProxyProtocol::Off,
+            tls_proxy_protocol: ProxyProtocol::Off,
+            connections_max: 1024,
+            connections_per_address_max: 256,
+            connection_rate_per_address_max: 1_000,
         }
     }
 }
@@ -44,7 +60,13 @@ impl Config {
             key: self.tls_key.as_deref(),
             client_ca: None,
         });
-        exposed(self.listen, self.plaintext).into_iter().chain(tls).collect()
+        let found = [
+            exposed(self.listen, self.plaintext),
+            outside("connections_max", self.connections_max, 1..=usize::MAX),
+            outside("connections_per_address_max", self.connections_per_address_max, 1..=usize::MAX),
+            outside("connection_rate_per_address_max", self.connection_rate_per_address_max, 1..=u64::MAX),
+        ];
+        found.into_iter().flatten().chain(tls).collect()
     }
 }
 

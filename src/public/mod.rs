@@ -23,14 +23,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Auth, JWKS_PATH, METADATA_PATH, TOKEN_PATH};
 use crate::edge::Entrance;
-use crate::http::{self, Limits, Socket};
+use crate::http::{self, Guard, Limits, Socket};
+use crate::limit::CrowdBounds;
 use crate::metrics::Registry;
 use crate::setting::is_exposed;
 use metrics::{Class, Metrics};
 
 /// Anybody may connect here, and comes once an hour for a token.
 const LIMITS: Limits = Limits {
-    connections_max: 1024,
+    // As the settings have it.
+    connections_max: 0,
     head_timeout: Duration::from_secs(10),
     life_max: Duration::from_secs(120),
     farewell_timeout: Duration::from_secs(1),
@@ -50,6 +52,8 @@ pub struct Door {
     sockets: Vec<Socket>,
     pages: Router,
     metrics: Metrics,
+    limits: Limits,
+    guard: Guard,
 }
 
 impl Door {
@@ -61,7 +65,13 @@ impl Door {
         }
         metrics.plaintext.set(i64::from(is_exposed(config.listen)));
         let pages = routes(auth.issuer().path()).with_state(auth).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-        Door { sockets, pages, metrics }
+        let limits = Limits { connections_max: config.connections_max, ..LIMITS };
+        let bounds = CrowdBounds {
+            open_max: config.connections_per_address_max,
+            per_second_max: config.connection_rate_per_address_max,
+        };
+        let guard = Guard::new(bounds, http::Metrics::new(registry, "public"));
+        Door { sockets, pages, metrics, limits, guard }
     }
 
     /// Lets MQTT in, in a WebSocket.
@@ -77,7 +87,7 @@ impl Door {
         let router = http::in_time(self.pages, REQUEST_TIMEOUT).layer(from_fn_with_state(self.metrics, counted));
         let mut serving = JoinSet::new();
         for socket in self.sockets {
-            serving.spawn(http::serve(socket, router.clone(), LIMITS, stop.clone()));
+            serving.spawn(http::serve(socket, router.clone(), self.limits, self.guard.clone(), stop.clone()));
         }
         serving.join_all().await;
     }

@@ -4,15 +4,22 @@
 //! answer is taken from the request: a client that is told where to send its secret has to hear it from the settings,
 //! not from a `Host` header.
 
-use axum::Json;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, PRAGMA, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 
-use crate::auth::{Auth, TokenRefused};
+use super::REQUEST_TIMEOUT;
+use crate::auth::{Asker, Auth, Refused, TokenRefused};
+use crate::http::Peer;
+
+/// A longer pause would be cut by the time that a request has.
+const PAUSE_MAX: Duration = REQUEST_TIMEOUT.checked_div(2).expect("two is not zero");
 
 /// An answer that says why there is no token (RFC 6749 section 5.2).
 #[derive(Serialize)]
@@ -28,7 +35,12 @@ const NO_STORE: [(HeaderName, &str); 2] = [(CACHE_CONTROL, "no-store"), (PRAGMA,
 const CACHE_KEYS: (HeaderName, &str) = (CACHE_CONTROL, "public, max-age=300");
 
 /// `POST /oauth/token`
-pub(super) async fn token(State(auth): State<Auth>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn token(
+    State(auth): State<Auth>,
+    Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     if !is_form(&headers) {
         return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, TokenRefused::InvalidRequest);
     }
@@ -37,9 +49,13 @@ pub(super) async fn token(State(auth): State<Auth>, headers: HeaderMap, body: By
     if authorization.next().is_some() {
         return refused(StatusCode::BAD_REQUEST, TokenRefused::InvalidRequest);
     }
-    match auth.answer(first, &body, now_ms()).await {
+    let (now, now_ms) = clocks();
+    match auth.answer(first, &body, Asker { from: peer.ip(), now }, now_ms).await {
         Ok(answer) => (NO_STORE, Json(answer)).into_response(),
-        Err(reason) => refused(status(reason), reason),
+        Err(Refused { reason, pause }) => {
+            tokio::time::sleep(pause.min(PAUSE_MAX)).await;
+            refused(status(reason), reason)
+        }
     }
 }
 
@@ -83,9 +99,9 @@ fn is_form(headers: &HeaderMap) -> bool {
     kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
-/// The wall clock, in Unix ms.
+/// Both clocks; that of the wall in Unix ms.
 #[expect(clippy::disallowed_methods, reason = "a request is answered at the time at which it came")]
-fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+fn clocks() -> (Instant, i64) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (Instant::now(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

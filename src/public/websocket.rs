@@ -16,7 +16,7 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::{Sink, Stream as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::edge::Entrance;
+use crate::edge::{Entrance, TurnedAway};
 use crate::http::Peer;
 
 /// The subprotocol's name [MQTT-6.0.0-3].
@@ -36,8 +36,14 @@ pub(super) async fn upgrade(
     if upgrade.selected_protocol().is_none() {
         return (StatusCode::BAD_REQUEST, "the subprotocol of this address is mqtt\n").into_response();
     }
-    let Some(place) = entrance.reserve() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "as many clients are connected as may be\n").into_response();
+    let place = match entrance.reserve(peer) {
+        Ok(place) => place,
+        Err(TurnedAway::Full) => {
+            return (StatusCode::SERVICE_UNAVAILABLE, "as many clients are connected as may be\n").into_response();
+        }
+        Err(TurnedAway::AddressFull | TurnedAway::AddressRate) => {
+            return (StatusCode::TOO_MANY_REQUESTS, "too many clients connect from this address\n").into_response();
+        }
     };
     upgrade.on_upgrade(async move |socket| place.serve(Frames { socket, received: Bytes::new() }, peer))
 }

@@ -8,7 +8,7 @@ use sealgate::mqtt::topic::{Filter, Topic};
 use sealgate::store::State;
 
 use crate::harness::Scratch;
-use world::{NOW_MS, open, store_in, world};
+use world::{NOW_MS, asker, open, store_in, world};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -48,7 +48,7 @@ async fn a_service_has_what_its_token_says_and_names_its_connections_as_it_likes
     let world = world().await;
     let credentials = world.service("console", &["sub:readings/#", "pub:commands/#"]).await;
     let form = format!("{}&scope=sub:readings/%2B", credentials.form());
-    let answer = world.auth.answer(None, form.as_bytes(), NOW_MS).await.unwrap();
+    let answer = world.auth.answer(None, form.as_bytes(), asker(), NOW_MS).await.unwrap();
     assert_eq!(answer.scope(), "sub:readings/+");
     assert!(!format!("{answer:?}").contains(answer.expose()), "a token does not print");
     let grant = world.login("console", answer.expose(), "console-3").await.unwrap();
@@ -89,9 +89,9 @@ async fn a_remembered_token_ends_with_its_time() {
     let world = world().await;
     let token = world.token(&world.device("pump-7").await).await;
     world.login("pump-7", &token, "pump-7").await.unwrap();
-    let at = |now_ms| world.auth.login("pump-7", &token, "pump-7", now_ms);
+    let at = |now_ms| world.auth.login("pump-7", &token, "pump-7", asker(), now_ms);
     assert!(at(NOW_MS + HOUR_MS - 1).await.is_ok());
-    assert_eq!(at(NOW_MS + HOUR_MS).await.unwrap_err(), LoginRefused::Expired);
+    assert_eq!(at(NOW_MS + HOUR_MS).await.unwrap_err().reason, LoginRefused::Expired);
     assert_eq!(world.signature_checks(), 1);
 }
 
@@ -105,8 +105,8 @@ async fn a_disabled_device_gets_neither_token_nor_login_and_comes_back_when_it_i
     world.store.set_device_state("pump-7", State::Disabled).await.unwrap();
     world.auth.registry_changed();
     assert_eq!(world.refusal("pump-7", &token, "pump-7").await, LoginRefused::Disabled);
-    let refused = world.auth.answer(None, credentials.form().as_bytes(), NOW_MS).await;
-    assert_eq!(refused.unwrap_err(), TokenRefused::InvalidClient);
+    let refused = world.auth.answer(None, credentials.form().as_bytes(), asker(), NOW_MS).await;
+    assert_eq!(refused.unwrap_err().reason, TokenRefused::InvalidClient);
 
     world.store.set_device_state("pump-7", State::Enabled).await.unwrap();
     world.auth.registry_changed();
@@ -126,7 +126,7 @@ async fn a_token_outlives_a_restart() {
     let world = world().await;
     let token = world.token(&world.device("pump-7").await).await;
     let again = open(&store_in(&world.scratch).await, &Config::default(), &Registry::default()).await.unwrap();
-    again.login("pump-7", &token, "pump-7", NOW_MS).await.unwrap();
+    again.login("pump-7", &token, "pump-7", asker(), NOW_MS).await.unwrap();
 }
 
 #[tokio::test]

@@ -229,12 +229,20 @@ fn a_connection_ends_with_its_token_and_the_session_stays() {
 }
 
 #[test]
-fn one_connection_more_than_may_be_is_closed_and_counted() {
+fn one_connection_more_than_may_be_is_told_so_and_counted() {
     let gateway = Gateway::start_with(&[("edge.connections_max", "1")]);
     let device = gateway.add_device("pump");
     let first = Client::of_device(&gateway, Version::V5, &device);
-    assert!(Client::open(&gateway, Version::V5).until_closed().is_empty());
-    assert_eq!(gateway.metrics().value("sealgate_edge_turned_away_total", &[]), 1.0);
+    for version in VERSIONS {
+        let mut second = Client::open(&gateway, version);
+        let answer = second.log_in(Login::of_device(&gateway, &device).connect(version));
+        // 3.1.1 has no word for busy but "unavailable" (section 3.2.2.3).
+        assert_eq!(answer.code.connect_return_code(), 3);
+        assert!(version == Version::V311 || answer.code == ReasonCode::ServerBusy, "{answer:?}");
+        assert!(second.until_closed().is_empty());
+    }
+    let turned_away = gateway.metrics().value("sealgate_edge_turned_away_total", &[("cause", "full")]);
+    assert_eq!(turned_away, 2.0);
     drop(first);
     eventually("the slot is free", || (gateway.metrics().value("sealgate_edge_connections", &[]) == 0.0).then_some(()));
     Client::of_device(&gateway, Version::V5, &device);

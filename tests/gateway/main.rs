@@ -16,6 +16,7 @@ mod fleet;
 mod half_open;
 mod ingest;
 mod kill;
+mod limits;
 mod metrics;
 mod public;
 mod readme;

@@ -6,13 +6,14 @@ use std::net::SocketAddr;
 use oauth2::basic::BasicClient;
 use oauth2::{AuthType, ClientId, ClientSecret, Scope, TokenResponse as _, TokenUrl};
 use sealgate::auth::Config;
+use sealgate::proxy::ProxyProtocol;
 use sealgate::public;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::world::{Credentials, World, world, world_of};
+use crate::auth::world::{Credentials, World, asker, world, world_of};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -20,7 +21,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 async fn serve(world: &World) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, shutdown) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let sockets = vec![sealgate::http::Socket { listener, identity: None }];
+    let sockets = vec![sealgate::http::Socket { listener, proxy_protocol: ProxyProtocol::Off, identity: None }];
     let door = public::Door::new(sockets, world.auth.clone(), &public::Config::default(), &world.registry);
     tokio::spawn(door.serve(shutdown.clone()));
     (address, shutdown)
@@ -87,7 +88,7 @@ async fn a_foreign_client_gets_its_token_in_both_ways() {
         assert_eq!(answer.scopes().unwrap()[0].as_str(), "sub:readings/+");
         #[expect(clippy::disallowed_methods, reason = "the token was issued by the wall clock")]
         let now_ms = i64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_millis()).unwrap();
-        world.auth.login("console", answer.access_token().secret(), "", now_ms).await.unwrap();
+        world.auth.login("console", answer.access_token().secret(), "", asker(), now_ms).await.unwrap();
     }
     assert_eq!(world.count("sealgate_auth_tokens_total{result=\"issued\"}"), 2);
 }
@@ -216,7 +217,7 @@ async fn a_listener_that_others_can_hear_is_a_gauge() {
     for (text, exposed) in [("", 0), ("listen = \"0.0.0.0:0\"\nplaintext = \"i-accept\"", 1)] {
         let world = world().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let sockets = vec![sealgate::http::Socket { listener, identity: None }];
+        let sockets = vec![sealgate::http::Socket { listener, proxy_protocol: ProxyProtocol::Off, identity: None }];
         drop(public::Door::new(sockets, world.auth.clone(), &toml::from_str(text).unwrap(), &world.registry));
         assert_eq!(world.count("sealgate_public_plaintext"), exposed);
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What every room may use: it counts, and its `config.rs` speaks of settings.
-const EVERYONE: &[&str] = &["metrics", "setting"];
+const EVERYONE: &[&str] = &["limit", "metrics", "setting"];
 
 /// Which rooms a room may import from, top floor first; `mqtt::topic` is that module alone.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
@@ -17,23 +17,28 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cli", &["gateway", "config", "shutdown", "auth", "store", "seal", "mqtt", "envelope"]),
     (
         "gateway",
-        &["config", "edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "http", "tls", "shutdown"],
+        &[
+            "config", "edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "http", "tls", "proxy",
+            "shutdown",
+        ],
     ),
     // The `config.rs` of each area, which `config_imports_settings_alone` checks.
     ("config", &["edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "shutdown"]),
-    ("public", &["auth", "edge", "http", "shutdown"]),
-    ("admin", &["broker", "auth", "ingest", "store", "http", "shutdown"]),
-    ("edge", &["broker", "auth", "mqtt", "tls", "shutdown"]),
+    ("public", &["auth", "edge", "http", "proxy", "shutdown"]),
+    ("admin", &["broker", "auth", "ingest", "store", "http", "proxy", "shutdown"]),
+    ("edge", &["broker", "auth", "mqtt", "tls", "proxy", "shutdown"]),
     ("broker", &["ingest", "auth", "mqtt", "store", "shutdown"]),
     ("ingest", &["seal", "store", "shutdown"]),
     ("seal", &["store", "envelope"]),
     ("auth", &["store", "mqtt::topic"]),
-    ("http", &["tls"]),
+    ("http", &["tls", "proxy"]),
     ("tls", &[]),
+    ("proxy", &[]),
     ("store", &[]),
     ("mqtt", &[]),
     ("metrics", &[]),
     ("setting", &[]),
+    ("limit", &[]),
     ("shutdown", &[]),
 ];
 
@@ -44,7 +49,7 @@ const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
     ("hyper", &["public", "admin", "http"]),
     ("hyper_util", &["public", "admin", "http"]),
     ("tokio_rustls", &["tls"]),
-    ("ppp", &["edge"]),
+    ("ppp", &["proxy"]),
     ("sealgate_envelope", &["seal", "cli"]),
     ("firmware_sim", &["cli"]),
     ("toml", &["config"]),

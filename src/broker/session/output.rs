@@ -50,6 +50,8 @@ pub enum Ended {
     TakenOver,
     /// A message had to be given up, and must be sent again [MQTT-4.4.0-1].
     MessageLost,
+    /// The client leaves unread what is sent to it.
+    NotReading,
     /// The gateway shuts down.
     ShuttingDown,
     /// The socket is gone.

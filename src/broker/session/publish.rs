@@ -7,7 +7,7 @@ use super::{Ended, Output, Session, Telemetry};
 use crate::auth::{Grant, Principal};
 use crate::broker::Message;
 use crate::broker::inbound::{Answer, Owed};
-use crate::broker::metrics::Denied;
+use crate::broker::metrics::{Denied, OverLimit};
 use crate::ingest::Origin;
 use crate::mqtt::topic::Topic;
 use crate::mqtt::{Publish, ReasonCode, Version};
@@ -50,6 +50,10 @@ impl Session {
 
     fn route(&mut self, topic: &Topic, publish: Publish, owed: Owed, now: Instant) {
         let ticket = self.inbound.owe(owed);
+        if !self.terms.topics.hold(topic.as_str()) {
+            self.metrics.over_limit.inc(OverLimit::Topic);
+            return self.answer(ticket, Answer::refused(ReasonCode::TopicNameInvalid, "topic_too_long"));
+        }
         if !self.terms.grant.may_publish(topic) {
             self.metrics.denied.inc(Denied::Publish);
             return self.answer(ticket, Answer::refused(ReasonCode::NotAuthorized, "not_authorized"));

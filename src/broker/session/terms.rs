@@ -29,12 +29,30 @@ pub struct Terms {
     pub retries_until: Instant,
     /// How many filters the session may hold.
     pub subscriptions_max: usize,
+    /// What a topic or a filter may have.
+    pub topics: TopicBounds,
     /// What is published if the connection ends without a goodbye.
     pub will: Option<Will>,
     /// How long the session outlives the connection.
     pub expiry: Duration,
     /// How long it may.
     pub expiry_max: Duration,
+}
+
+/// How long and how deep a topic or a filter may be.
+#[derive(Debug, Clone, Copy)]
+pub struct TopicBounds {
+    /// In bytes.
+    pub bytes_max: usize,
+    /// In levels.
+    pub levels_max: usize,
+}
+
+impl TopicBounds {
+    /// Whether this one is within the bounds.
+    pub fn hold(self, topic: &str) -> bool {
+        topic.len() <= self.bytes_max && topic.bytes().filter(|&byte| byte == b'/').count() < self.levels_max
+    }
 }
 
 /// Whether the client wants to be told more than codes.

@@ -1,11 +1,13 @@
 //! A guard of identities in this process, on a database of its own, with devices and services that come as a test
 //! wants them.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sealgate::auth::{self, Auth, Config, Grant, LoginRefused, OpenError, secret};
+use sealgate::auth::{self, Asker, Auth, Config, Grant, LoginRefused, OpenError, secret};
 use sealgate::metrics::Registry;
 use sealgate::store::{self, NewDevice, NewService, Store};
 
@@ -88,7 +90,7 @@ impl World {
     }
 
     pub(crate) async fn token(&self, credentials: &Credentials) -> String {
-        self.auth.answer(None, credentials.form().as_bytes(), NOW_MS).await.unwrap().expose().to_owned()
+        self.auth.answer(None, credentials.form().as_bytes(), asker(), NOW_MS).await.unwrap().expose().to_owned()
     }
 
     pub(crate) async fn login(
@@ -97,7 +99,7 @@ impl World {
         token: &str,
         client_id: &str,
     ) -> Result<Arc<Grant>, LoginRefused> {
-        self.auth.login(user_name, token, client_id, NOW_MS).await
+        self.auth.login(user_name, token, client_id, asker(), NOW_MS).await.map_err(|refused| refused.reason)
     }
 
     pub(crate) async fn refusal(&self, user_name: &str, token: &str, client_id: &str) -> LoginRefused {
@@ -114,4 +116,10 @@ impl World {
     pub(crate) fn signature_checks(&self) -> u64 {
         self.count("sealgate_auth_signature_checks_total")
     }
+}
+
+/// Who asks where it does not matter.
+#[expect(clippy::disallowed_methods, reason = "a test's clock has to begin somewhere")]
+pub(crate) fn asker() -> Asker {
+    Asker { from: Ipv4Addr::LOCALHOST.into(), now: Instant::now() }
 }

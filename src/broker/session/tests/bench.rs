@@ -37,6 +37,7 @@ pub(super) fn terms(version: Version, grant: Grant, now: Instant) -> Terms {
         grant_ends: now + Duration::from_secs(3600),
         retries_until: now + Duration::from_secs(60),
         subscriptions_max: 2,
+        topics: TopicBounds { bytes_max: 100, levels_max: 8 },
         will: None,
         expiry: Duration::from_secs(100),
         expiry_max: Duration::from_secs(1000),

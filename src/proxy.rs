@@ -7,20 +7,49 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use ppp::{v1, v2};
+use serde::Deserialize;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
+/// Whether a listener's clients come through a proxy that speaks the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProxyProtocol {
+    /// They do not; a header is no MQTT and no HTTP.
+    Off,
+    /// They do, all of them; who brings no header is turned away, for whoever may leave it out may also make one up.
+    Expected,
+}
+
+impl ProxyProtocol {
+    /// Who the client of a fresh connection from `peer` is: what its proxy says, or `peer` itself.
+    ///
+    /// # Errors
+    /// A proxy was expected, and does not say it.
+    pub async fn source<S: AsyncRead + Unpin>(self, stream: &mut S, peer: SocketAddr) -> Result<SocketAddr, BadHeader> {
+        match self {
+            ProxyProtocol::Off => Ok(peer),
+            ProxyProtocol::Expected => Ok(read_header(stream).await?.unwrap_or(peer)),
+        }
+    }
+}
+
 /// Why there is no header.
 #[derive(Debug, Error)]
-pub(super) enum BadHeader {
+pub enum BadHeader {
+    /// It ended before.
     #[error("the connection ended: {0}")]
     Io(#[from] io::Error),
+    /// It speaks another protocol.
     #[error("these bytes begin no header")]
     NotAHeader,
+    /// It is longer than a header may be, or than is read here.
     #[error("the header has {0} bytes, which is too long")]
     TooLong(usize),
+    /// Version 1, and wrong.
     #[error("{0}")]
     V1(#[from] v1::BinaryParseError),
+    /// Version 2, and wrong.
     #[error("{0}")]
     V2(#[from] v2::ParseError),
 }
@@ -37,7 +66,7 @@ const V2_HEAD_BYTES: usize = 16;
 const V2_BODY_BYTES_MAX: usize = 4096;
 
 /// Reads a header; gives the client's address, or none where the proxy speaks for itself or does not know.
-pub(super) async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr>, BadHeader> {
+async fn read_header<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Option<SocketAddr>, BadHeader> {
     let mut header = vec![0; PREFIX_BYTES];
     stream.read_exact(&mut header).await?;
     if header == V2_PREFIX {
