@@ -13,8 +13,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::Options;
-use super::gateway::House;
-use super::process::{Scratch, now, thread_cpu};
+use super::common::gateway::House;
+use super::common::process::{Scratch, now, thread_cpu};
+use super::fleet::name;
 use super::report::Report;
 use super::rows::{self, Message, Rows};
 
@@ -101,8 +102,11 @@ pub(crate) fn measure(options: &Options, way: &Way, report: &mut Report) -> Resu
 }
 
 fn run(rows: &Rows, way: Way, options: &Options) -> Result<Took> {
-    let scratch = Scratch::new("bare")?;
-    let database = House::new(&scratch)?.database()?;
+    let scratch = Scratch::new("end_to_end", "bare")?;
+    let house = House::new(&scratch)?;
+    // Whoever opens the data directory first makes the tables.
+    house.add_devices(&[name(0)])?;
+    let database = house.database();
     rows::name(&database, rows, options.devices)?;
     let batch = match way.batch {
         Batch::AsTheGateway => options.devices * options.window,

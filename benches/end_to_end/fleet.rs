@@ -1,12 +1,13 @@
 //! The devices and what they will send, sealed and encoded before any clock starts.
 
-use std::num::NonZeroU16;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::BytesMut;
 use sealgate::mqtt::{Packet, Publish, QoS, Topic, Version, encode};
 use sealgate_envelope::{Algorithm, DeviceId, DeviceKey, Direction, Key, Message, frame_bytes, seal_frame};
+
+use super::common::wire::{Login, packet_id};
 
 /// What the specification of this benchmark says that an envelope has.
 pub(crate) const ENVELOPE_BYTES: usize = 200;
@@ -59,11 +60,6 @@ pub(crate) fn name(number: usize) -> String {
     format!("bench-{number:02}")
 }
 
-/// The packet identifier of a device's nth message; 0 is none.
-pub(crate) fn packet_id(index: usize) -> NonZeroU16 {
-    NonZeroU16::MIN.saturating_add((index % 65_535) as u16)
-}
-
 impl Fleet {
     /// Seals and encodes `messages` for each device.
     pub(crate) fn seal(credentials: &[Credentials], messages: usize) -> Result<Fleet> {
@@ -78,6 +74,13 @@ impl Fleet {
 }
 
 impl Device {
+    pub(crate) fn login(&self) -> Login<'_> {
+        match self.token.as_str() {
+            "" => Login::None,
+            token => Login::As { user_name: &self.device_id, token },
+        }
+    }
+
     fn seal(number: usize, credentials: &Credentials, messages: usize, first_ms: i64) -> Result<Device> {
         let device_id: DeviceId = credentials.device_id.parse().ok().context("a device id")?;
         let key = Key::new(&DeviceKey::from(credentials.key));

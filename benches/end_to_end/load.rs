@@ -7,18 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use bytes::{Buf as _, BytesMut};
-use sealgate::mqtt::{
-    Connect, Decoder, Filter, Packet, QoS, ReasonCode, Subscribe, Subscription, Text, Version, encode,
-};
+use anyhow::{Result, ensure};
+use bytes::BytesMut;
+use sealgate::mqtt::QoS;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::fleet::{Device, Fleet, packet_id};
-use super::process::{PATIENCE, Process, now, thread_cpu};
+use super::common::process::{Process, now, thread_cpu};
+use super::common::wire::{Login, acknowledge, connect, packet_id, subscribe, whole_packet};
+use super::fleet::{Device, Fleet};
 
 /// A whole run may not take longer.
 const RUN_MAX: Duration = Duration::from_secs(120);
@@ -70,7 +69,7 @@ async fn drive(
     };
     let mut connections = Vec::new();
     for device in &fleet.devices {
-        connections.push(connect(address, &device.device_id, &device.token, window).await?);
+        connections.push(connect(address, &device.device_id, device.login(), window).await?);
     }
 
     let (server_before, own_before, began) = (server.cpu()?, thread_cpu()?, now());
@@ -96,46 +95,6 @@ async fn drive(
     latencies.sort_unstable();
     let took = ended - began;
     Ok(Measured { acknowledged: latencies.len(), relayed, took, server_cpu, own_cpu, latencies })
-}
-
-/// Logs in; what is on the way later may be `window`.
-async fn connect(address: SocketAddr, client_id: &str, token: &str, window: usize) -> Result<TcpStream> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.set_nodelay(true)?;
-    let mut connect = Connect::new(Version::V5, Text::try_from(client_id)?);
-    // rumqttd takes 0 for no time at all. Longer than a run, so that nobody pings.
-    connect.keep_alive_secs = 600;
-    if !token.is_empty() {
-        connect.user_name = Some(Text::try_from(client_id)?);
-        connect.password = Some(token.as_bytes().try_into()?);
-    }
-    send(&mut stream, &Packet::Connect(Box::new(connect))).await?;
-    match receive(&mut stream).await? {
-        Packet::ConnAck(answer) => {
-            ensure!(answer.code == ReasonCode::Success, "CONNACK says {:?}", answer.code);
-            let receive_max = answer.receive_max.map_or(usize::from(u16::MAX), |max| usize::from(max.get()));
-            ensure!(receive_max >= window, "a window of {window} is more than the server takes: {receive_max}");
-        }
-        other => bail!("CONNACK was due: {other:?}"),
-    }
-    Ok(stream)
-}
-
-async fn send(stream: &mut TcpStream, packet: &Packet) -> Result<()> {
-    let mut bytes = BytesMut::new();
-    encode(packet, Version::V5, &mut bytes);
-    Ok(stream.write_all(&bytes).await?)
-}
-
-/// The one packet that is due before anything else can come.
-async fn receive(stream: &mut TcpStream) -> Result<Packet> {
-    let (mut decoder, mut buffer) = (Decoder::of_server(Version::V5, u32::MAX), BytesMut::new());
-    loop {
-        ensure!(timeout(PATIENCE, stream.read_buf(&mut buffer)).await?? > 0, "the server closed the connection");
-        if let Some(packet) = decoder.decode(&mut buffer)? {
-            return Ok(packet);
-        }
-    }
 }
 
 struct Publisher<'d> {
@@ -187,21 +146,6 @@ impl<'d> Publisher<'d> {
     }
 }
 
-/// Takes a whole packet off the buffer.
-fn whole_packet(buffer: &mut BytesMut) -> Result<Option<BytesMut>> {
-    let (mut length, mut at) = (0, 1);
-    loop {
-        let Some(byte) = buffer.get(at) else { return Ok(None) };
-        length |= usize::from(byte & 0x7F) << (7 * (at - 1));
-        at += 1;
-        if byte & 0x80 == 0 {
-            break;
-        }
-        ensure!(at <= 4, "a length has at most four bytes");
-    }
-    Ok((buffer.len() >= at + length).then(|| buffer.split_to(at + length)))
-}
-
 /// Who gets what a broker relays.
 struct Listener {
     stream: TcpStream,
@@ -211,19 +155,8 @@ struct Listener {
 
 impl Listener {
     async fn subscribe(address: SocketAddr, qos: QoS, expected: usize, published: Arc<AtomicBool>) -> Result<Self> {
-        let mut stream = connect(address, "bench-listener", "", 1).await?;
-        let subscription = Subscription::new(Filter::new("devices/+/telemetry")?, qos);
-        let subscribe = Packet::Subscribe(Subscribe {
-            packet_id: packet_id(0),
-            subscription_id: None,
-            user_properties: Default::default(),
-            subscriptions: vec![subscription],
-        });
-        send(&mut stream, &subscribe).await?;
-        match receive(&mut stream).await? {
-            Packet::SubAck(ack) => ensure!(ack.codes.iter().all(|code| !code.is_failure()), "SUBACK: {:?}", ack.codes),
-            other => bail!("SUBACK was due: {other:?}"),
-        }
+        let mut stream = connect(address, "bench-listener", Login::None, 1).await?;
+        subscribe(&mut stream, "devices/+/telemetry", qos).await?;
         Ok(Listener { stream, expected, published })
     }
 
@@ -248,19 +181,4 @@ impl Listener {
         }
         Ok((count, last))
     }
-}
-
-/// The PUBACK of a PUBLISH, if it wants one.
-fn acknowledge(publish: &[u8], acks: &mut BytesMut) -> Result<()> {
-    ensure!(publish[0] >> 4 == 3, "a subscriber gets PUBLISH, not {:02x?}", &publish[..publish.len().min(8)]);
-    if publish[0] >> 1 & 3 == 0 {
-        return Ok(());
-    }
-    let header = 1 + publish.iter().skip(1).position(|byte| byte & 0x80 == 0).context("a length has an end")? + 1;
-    let mut body = &publish[header..];
-    ensure!(body.len() > 4, "a PUBLISH has a topic and an identifier");
-    let topic_bytes = usize::from(body.get_u16());
-    let id = body.get(topic_bytes..topic_bytes + 2).context("a PUBLISH at QoS 1 has an identifier")?;
-    acks.extend_from_slice(&[0x40, 2, id[0], id[1]]);
-    Ok(())
 }

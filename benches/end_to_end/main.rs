@@ -8,10 +8,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark is there to print")]
 
 mod bare;
+#[path = "../common/mod.rs"]
+mod common;
 mod fleet;
 mod gateway;
 mod load;
-mod process;
 mod relay;
 mod report;
 mod rows;
@@ -59,7 +60,7 @@ const MESSAGES_MAX: usize = 5_000_000;
 fn main() -> Result<()> {
     let options = Options::parse();
     if let Some(address) = options.rumqttd {
-        return relay::be_rumqttd(address);
+        return common::peers::be_rumqttd(address);
     }
     if !options.bench {
         // `cargo test --benches` runs it to see that it starts.

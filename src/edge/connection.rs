@@ -28,15 +28,20 @@ pub(super) async fn serve<S>(
     S: AsyncRead + AsyncWrite,
 {
     let mut wire = Wire::new(stream, &house.config);
-    let greeted = stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline)).await;
+    // What is done once is in boxes, which go when it is done; the rest is what an idle connection holds.
+    let greeted = Box::pin(stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline))).await;
     match greeted.unwrap_or(Greeted::Gone) {
-        Greeted::In(accepted) => Connection::new(wire, *accepted, peer, house.clone()).run(stop).await,
-        Greeted::Out { answer, version, pause } => {
-            stop.run_until_cancelled(wire.rest(pause)).await;
-            wire.send(*answer, version, PACKET_BYTES_MAX);
-            wire.close().await;
+        Greeted::In(accepted) => {
+            let mut connection = Connection::new(wire, *accepted, peer, house.clone());
+            let ended = connection.run(stop).await;
+            Box::pin(connection.finish(ended)).await;
         }
-        Greeted::Gone => wire.close().await,
+        Greeted::Out { answer, version, pause } => {
+            Box::pin(stop.run_until_cancelled(wire.rest(pause))).await;
+            wire.send(*answer, version, PACKET_BYTES_MAX);
+            Box::pin(wire.close()).await;
+        }
+        Greeted::Gone => Box::pin(wire.close()).await,
     }
 }
 
@@ -82,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    async fn run(mut self, stop: CancellationToken) {
+    async fn run(&mut self, stop: CancellationToken) -> Ended {
         let mut stopping = false;
         loop {
             self.handle_received();
@@ -92,9 +97,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 self.session.end(Ended::ShuttingDown);
             }
             if let Some(ended) = self.session.ended() {
-                return self.finish(ended).await;
+                return ended;
             }
             self.choose_reading(stopping);
+            self.session.rest();
             let event = self.next_event(&stop, stopping).await;
             stopping |= matches!(event, Event::Stop);
             self.handle(event);
@@ -259,4 +265,25 @@ fn let_go(session: Session, attachment: Attachment) -> Option<Will> {
 #[expect(clippy::disallowed_methods, reason = "the connection is a driver")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn future_bytes<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// A buffer or a handshake that is not in a box of its own would be held by every idle connection, for as long as it lives.
+    #[test]
+    fn the_task_of_an_idle_connection_holds_the_session_and_little_else() {
+        let bytes = future_bytes(|stream: TcpStream, peer, house: &'static Arc<House>, deadline, stop| {
+            serve(stream, peer, house, deadline, stop)
+        });
+        assert!(size_of::<Connection<TcpStream>>() <= 1024, "{}", size_of::<Connection<TcpStream>>());
+        assert!(bytes <= 3 * 1024, "{bytes}");
+    }
 }

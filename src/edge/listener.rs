@@ -210,7 +210,8 @@ impl Place {
     fn spawn<F: Future<Output = ()> + Send + 'static>(self, client: impl FnOnce(Arc<House>, CancellationToken) -> F) {
         let Place { entrance: Entrance { house, connections, closing, .. }, slot, guest } = self;
         let open = Open::count(&house.metrics);
-        let served = client(house, closing);
+        // In a box, since the task below would hold room for it twice: as what it was given and as what it awaits.
+        let served = Box::pin(client(house, closing));
         connections.spawn(async move {
             served.await;
             drop((open, guest, slot));

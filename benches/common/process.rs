@@ -33,6 +33,29 @@ impl Process {
         Ok(TICK * ticks.iter().sum())
     }
 
+    /// Processor time of the threads that it has now, to the nanosecond.
+    pub(crate) fn thread_cpu(&self) -> Result<Duration> {
+        let mut sum = Duration::ZERO;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            // One that ends meanwhile has no time any more.
+            let Ok(schedstat) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+            sum += on_processor(&schedstat)?;
+        }
+        Ok(sum)
+    }
+
+    /// Memory that it has in RAM.
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let bytes = |name: &str| -> Result<u64> {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            let kib: u64 =
+                line.and_then(|line| line.split_whitespace().next()).context("a process has memory")?.parse()?;
+            Ok(kib * 1024)
+        };
+        Ok(Memory { resident: bytes("VmRSS:")?, peak: bytes("VmHWM:")? })
+    }
+
     /// Waits until it listens.
     pub(crate) fn wait_for(&mut self, address: SocketAddr) -> Result<()> {
         let deadline = now() + PATIENCE;
@@ -49,6 +72,14 @@ impl Process {
     }
 }
 
+/// In bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) resident: u64,
+    /// The most that it had since it was started.
+    pub(crate) peak: u64,
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -61,8 +92,13 @@ pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
     /// On the file system where the build is: `/tmp` may be memory, where a sync costs nothing.
-    pub(crate) fn new(name: &str) -> Result<Scratch> {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("end_to_end-{name}-{}", std::process::id()));
+    pub(crate) fn new(bench: &str, name: &str) -> Result<Scratch> {
+        Scratch::within(Path::new(env!("CARGO_TARGET_TMPDIR")), bench, name)
+    }
+
+    /// In a folder that is there.
+    pub(crate) fn within(folder: &Path, bench: &str, name: &str) -> Result<Scratch> {
+        let path = fs::canonicalize(folder)?.join(format!("{bench}-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path)?;
         Ok(Scratch(path))
@@ -86,7 +122,11 @@ pub(crate) fn free_address() -> io::Result<SocketAddr> {
 
 /// Processor time of the calling thread.
 pub(crate) fn thread_cpu() -> Result<Duration> {
-    let schedstat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    on_processor(&fs::read_to_string("/proc/thread-self/schedstat")?)
+}
+
+/// The first field of a thread's `schedstat`, in nanoseconds.
+fn on_processor(schedstat: &str) -> Result<Duration> {
     let nanos = schedstat.split(' ').next().context("schedstat begins with a time")?.parse()?;
     Ok(Duration::from_nanos(nanos))
 }
