@@ -142,8 +142,11 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         loop {
             let now = now();
             self.look_at_pace(now);
-            if self.is_throttled || self.intake.is_holding() || !self.session.wants_packets() {
+            if self.is_throttled {
                 return;
+            }
+            if self.must_wait() {
+                return self.answer_pings(now);
             }
             match self.wire.poll_packet() {
                 Ok(Some(packet)) => {
@@ -157,6 +160,20 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                     self.session.end(Ended::PeerMisbehaved(error.reason()));
                 }
             }
+        }
+    }
+
+    /// True: the client's next message has to wait for those before it.
+    fn must_wait(&self) -> bool {
+        self.intake.is_holding() || !self.session.wants_packets()
+    }
+
+    /// What a client has sent may have to wait for as long as the database is away, and it asks meanwhile whether we are there.
+    fn answer_pings(&mut self, now: Instant) {
+        while self.session.ended().is_none() && self.throttle.met(now).is_none() && self.wire.take_ping() {
+            self.throttle.take_packet(now);
+            self.session.handle_packet(Packet::PingReq, now);
+            self.carry_out();
         }
     }
 
@@ -207,17 +224,19 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    /// While the socket is not read the client cannot be blamed for its silence: the keep-alive begins anew afterwards.
+    /// While the client's messages are not read it cannot be blamed for its silence: the keep-alive begins anew afterwards.
     fn choose_reading(&mut self, stopping: bool) {
-        let wanted = !stopping
-            && !self.is_throttled
-            && !self.intake.is_holding()
-            && self.session.wants_packets()
-            && !self.wire.is_congested();
-        if wanted && self.reading == Reading::Off {
+        let before = self.reading;
+        self.reading = if stopping || self.is_throttled || self.wire.is_congested() {
+            Reading::Off
+        } else if self.must_wait() {
+            Reading::Ahead
+        } else {
+            Reading::On
+        };
+        if self.reading == Reading::On && before != Reading::On {
             self.session.handle_resumed(now());
         }
-        self.reading = if wanted { Reading::On } else { Reading::Off };
         if self.wire.is_flushed() {
             self.stalled_since = None;
         } else {
@@ -228,7 +247,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     fn next_timeout(&self) -> Instant {
         let session = match self.reading {
             Reading::On => self.session.poll_timeout(),
-            Reading::Off => self.session.grant_ends(),
+            Reading::Ahead | Reading::Off => self.session.grant_ends(),
         };
         let paid = if self.is_throttled { session.min(self.throttle.free_at()) } else { session };
         self.stalled_since.map_or(paid, |since| paid.min(since + self.house.config.write_timeout))

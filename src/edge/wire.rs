@@ -16,6 +16,10 @@ use crate::mqtt::{DecodeError, Decoder, Packet, Version, encode_within};
 
 /// The most that one read brings: a whole window of telemetry comes in one.
 const READ_BYTES: usize = 16 * 1024;
+/// All of a PINGREQ.
+const PINGREQ_BYTES: usize = 2;
+/// What is read at most beyond a packet that has to wait, to see whether the client pings behind it.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;
 /// What a connection that has sent everything may keep for what it sends next; more is given back, for it may be silent for long.
 const UNSENT_BYTES_KEPT: usize = 1024;
 /// Above this much unsent, nothing more is read or taken from the mailbox.
@@ -52,6 +56,8 @@ pub(super) enum Moved {
 pub(super) enum Reading {
     /// They should.
     On,
+    /// They should, so far as the client may have pinged behind what has to wait.
+    Ahead,
     /// They should stay in the socket.
     Off,
 }
@@ -69,6 +75,16 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
             self.received = BytesMut::new();
         }
         decoded
+    }
+
+    /// Takes a PINGREQ out from behind packets that have to wait; false: there is none. A server owes PINGRESP in no order with other
+    /// answers [MQTT-3.12.4-1].
+    pub(super) fn take_ping(&mut self) -> bool {
+        let Some(at) = self.decoder.find_ping(&self.received) else { return false };
+        let mut behind = self.received.split_off(at);
+        behind.advance(PINGREQ_BYTES);
+        self.received.extend_from_slice(&behind);
+        true
     }
 
     /// What the client speaks, once its CONNECT has said so.
@@ -104,7 +120,8 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
         }
         match reading {
             Reading::On => self.poll_receive(cx),
-            Reading::Off => Poll::Pending,
+            Reading::Ahead if self.received.len() < AHEAD_BYTES_MAX => self.poll_receive(cx),
+            Reading::Ahead | Reading::Off => Poll::Pending,
         }
     }
 
@@ -235,6 +252,31 @@ mod tests {
         }
         drop(theirs);
         assert!(matches!(wire.move_bytes(Reading::On).await, Moved::Gone));
+    }
+
+    #[tokio::test]
+    async fn a_ping_is_found_behind_what_has_to_wait_and_the_rest_stays_as_it_was() {
+        let (mut wire, mut theirs) = wire().await;
+        let ping = bytes(&Packet::PingReq);
+        // A payload that looks like PINGREQ is none.
+        let lookalike = Packet::Publish(Publish::new(Topic::new("a").unwrap(), ping.repeat(3).into()));
+        let all = [bytes(&publish(3)), ping.clone(), bytes(&lookalike), ping.clone(), bytes(&publish(5))].concat();
+        theirs.write_all(&all).await.unwrap();
+        assert!(matches!(wire.move_bytes(Reading::Ahead).await, Moved::Received(_)));
+        assert_eq!([wire.take_ping(), wire.take_ping(), wire.take_ping()], [true, true, false]);
+        for packet in [publish(3), lookalike, publish(5)] {
+            assert_eq!(next(&mut wire).await, packet);
+        }
+        assert!(!wire.take_ping());
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_ahead_than_may_be() {
+        let (mut wire, mut theirs) = wire().await;
+        theirs.write_all(&bytes(&publish(200_000))[..100_000]).await.unwrap();
+        let read = async { while let Moved::Received(_) = wire.move_bytes(Reading::Ahead).await {} };
+        assert!(timeout(Duration::from_millis(50), read).await.is_err());
+        assert!(wire.received.len() <= AHEAD_BYTES_MAX + READ_BYTES, "{}", wire.received.len());
     }
 
     #[tokio::test]
