@@ -11,6 +11,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::process::{PATIENCE, Process, Scratch};
 
+/// Names another gateway than the one that was just built: to compare two, in alternating rounds.
+const PROGRAM: &str = "SEALGATE_BENCH_PROGRAM";
+
 /// A data directory and the program on it.
 pub(crate) struct House {
     config: PathBuf,
@@ -86,7 +89,8 @@ impl House {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
+        let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_sealgate").into());
+        let mut command = Command::new(program);
         command.arg("--config").arg(&self.config).arg("--data").arg(&self.data).stdin(Stdio::null());
         command
     }

@@ -10,10 +10,13 @@ use crate::setting::{Mistake, outside};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Messages that wait for one client.
+    /// Messages that wait for one client. Above it QoS 0 is dropped; a publisher at QoS 1 waits for a client that takes as many
+    /// within a second.
     pub queue_messages_max: usize,
     /// Bytes of the messages that wait for one client.
     pub queue_bytes_max: usize,
+    /// Bytes of the messages that wait for all clients together.
+    pub queues_bytes_max: usize,
     /// The longest that a session outlives its connection.
     #[serde(with = "humantime_serde")]
     pub session_expiry_max: Duration,
@@ -35,6 +38,7 @@ impl Default for Config {
         Config {
             queue_messages_max: 1000,
             queue_bytes_max: 1024 * 1024,
+            queues_bytes_max: 256 * 1024 * 1024,
             session_expiry_max: Duration::from_secs(3600),
             sessions_max: 100_000,
             subscriptions_per_session_max: 100,
@@ -56,6 +60,7 @@ impl Config {
         let found = [
             outside("queue_messages_max", self.queue_messages_max, 1..=1_000_000),
             outside("queue_bytes_max", self.queue_bytes_max, 1..=usize::MAX),
+            outside("queues_bytes_max", self.queues_bytes_max, 1..=usize::MAX),
             outside("session_expiry_max", self.session_expiry_max, Duration::ZERO..=expiry_max),
             outside("sessions_max", self.sessions_max, 1..=usize::MAX),
             outside("subscriptions_per_session_max", self.subscriptions_per_session_max, 1..=1_000_000),

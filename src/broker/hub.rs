@@ -4,6 +4,7 @@
 //! its client id. At most one connection serves a session [MQTT-3.1.4-3]: a second one sends the first away, waits until that
 //! has let go, and takes the session over. What lies in a session is the session's affair; here it is moved, not looked into.
 
+mod publish;
 mod retained;
 mod sessions;
 
@@ -17,13 +18,12 @@ use tokio_util::sync::CancellationToken;
 
 use sessions::{Kept, Sessions};
 
-use super::mailbox::{Bounds, Mailbox, Put};
-use super::metrics::Drop as DropCause;
+use super::mailbox::{Bounds, Mailbox, Together};
 use super::retained::Retained;
 use super::session::SessionState;
 use super::tree::{Subscriber, Tree};
 use super::will::Will;
-use super::{Config, Message, Metrics};
+use super::{Config, Metrics};
 use crate::auth::{Grant, Principal};
 use crate::mqtt::QoS;
 use crate::mqtt::topic::Filter;
@@ -123,7 +123,11 @@ impl Hub {
     /// A hub without sessions.
     pub fn new(config: &Config, metrics: Metrics) -> Self {
         Hub(Arc::new(Inner {
-            bounds: Bounds { messages_max: config.queue_messages_max, bytes_max: config.queue_bytes_max },
+            bounds: Bounds {
+                messages_max: config.queue_messages_max,
+                bytes_max: config.queue_bytes_max,
+                together: Together::new(config.queues_bytes_max),
+            },
             sessions_max: config.sessions_max,
             metrics,
             tree: RwLock::default(),
@@ -145,23 +149,6 @@ impl Hub {
                 Ok(attached) => return Ok(attached),
                 Err(let_go) => let_go.cancelled().await,
             }
-        }
-    }
-
-    /// Delivers to every session with a matching subscription, once each, at the greatest QoS of those that match
-    /// [MQTT-3.3.5-1], and never above the message's own.
-    pub fn publish(&self, message: &Arc<Message>, publisher: Option<SessionId>) {
-        let tree = self.0.tree.read().unwrap_or_else(PoisonError::into_inner);
-        let mut found: Vec<&Subscription> = Vec::new();
-        tree.matches(&message.topic, |subscription| {
-            if subscription.echo == Echo::Yes || Some(subscription.session) != publisher {
-                found.push(subscription);
-            }
-        });
-        found.sort_unstable_by_key(|subscription| (subscription.session, std::cmp::Reverse(subscription.qos)));
-        found.dedup_by_key(|subscription| subscription.session);
-        for subscription in found {
-            self.put(&subscription.mailbox, message, subscription.qos.min(message.qos));
         }
     }
 
@@ -190,7 +177,7 @@ impl Hub {
                 (id, Some(Earlier { state, will: will.map(|(_, will)| will) }), mailbox)
             }
             None if sessions.len() >= self.0.sessions_max => return Err(TooManySessions),
-            None => (sessions.new_id(), None, Arc::new(Mailbox::new(self.0.bounds))),
+            None => (sessions.new_id(), None, Arc::new(Mailbox::new(self.0.bounds.clone()))),
         };
         let let_go = CancellationToken::new();
         let sent_away = sessions.connect(key.clone(), let_go.clone());
@@ -224,15 +211,6 @@ impl Hub {
         let mut sessions = self.sessions();
         sessions.readings_subscriptions = sessions.readings_subscriptions.saturating_add_signed(change);
         self.0.readings_wanted.store(sessions.readings_subscriptions > 0, Ordering::Relaxed);
-    }
-
-    fn put(&self, mailbox: &Mailbox, message: &Arc<Message>, qos: QoS) {
-        match mailbox.put(message, qos) {
-            Put::Queued => self.0.metrics.routed.inc(),
-            Put::Full if self.is_caught_up(mailbox, message) => {}
-            Put::Full => self.0.metrics.dropped.inc(DropCause::QueueFull),
-            Put::Away => self.0.metrics.dropped.inc(DropCause::Away),
-        }
     }
 
     /// Ends what a session has in the tree.
@@ -297,11 +275,6 @@ impl Attachment {
         self.mailbox.retain(|message| grant.may_hear(&message.topic));
     }
 
-    /// Publishes in the session's name.
-    pub fn publish(&self, message: &Arc<Message>) {
-        self.hub.publish(message, Some(self.id));
-    }
-
     /// Gives the session back; a connection that waits for it gets it now.
     pub fn let_go(mut self, remains: Remains) {
         self.mailbox.disconnect();
@@ -324,6 +297,7 @@ impl Drop for Attachment {
     fn drop(&mut self) {
         // Only a panic of the connection's task leads here; which filters the session had died with it.
         if let Some(let_go) = self.let_go.take() {
+            self.mailbox.disconnect();
             let mut removed = Vec::new();
             self.hub.write_tree(|tree| {
                 tree.retain(|subscription| subscription.session != self.id, |level| removed.push(level.to_owned()));

@@ -1,11 +1,19 @@
 //! What waits for one session: a bounded queue that publishers fill and the session's connection empties.
 //!
-//! It outlives the connection if the session does. While nobody is connected it keeps what has QoS 1 alone, as MQTT asks. At
-//! its bound the newest message is dropped and counted, unless it is retained and can be had later: a reader that is slow or gone
-//! costs a bounded amount of memory and never stops a publisher.
+//! It outlives the connection if the session does. While nobody is connected it keeps what has QoS 1 alone, as MQTT asks. A
+//! message that finds it full is dropped and counted, unless it is retained and can be had later, or has QoS 1 and its publisher's
+//! connection can wait: then it stands in [`Line`](line::Line) until the reader has made room, for as long as the reader has
+//! [`Patience`](patience::Patience) left. So a reader that keeps up loses nothing, and one that is slow or gone costs a bounded amount of
+//! memory and of other clients' time.
+
+mod line;
+mod patience;
+mod queue;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -13,6 +21,8 @@ use tokio::sync::futures::Notified;
 use super::Message;
 use super::retained::Change;
 use crate::mqtt::QoS;
+pub(super) use line::Slip;
+use queue::Queue;
 
 /// What a message costs besides its topic and payload.
 const OVERHEAD_BYTES: usize = 128;
@@ -29,127 +39,177 @@ pub struct Queued {
 }
 
 /// How much may wait.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Bounds {
     /// In messages.
     pub messages_max: usize,
     /// In bytes of topic and payload, with a fixed overhead each.
     pub bytes_max: usize,
+    /// The same for all mailboxes together.
+    pub together: Together,
+}
+
+/// The bytes that wait in all mailboxes, and their bound. Clones are one.
+#[derive(Debug, Clone)]
+pub struct Together {
+    bytes: Arc<AtomicUsize>,
+    bytes_max: usize,
 }
 
 /// The queue of one session.
 pub struct Mailbox {
-    bounds: Bounds,
     queue: Mutex<Queue>,
     arrived: Notify,
 }
 
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Queued>,
-    bytes: usize,
-    connected: bool,
-    /// The first change of what is retained that found no room.
-    missed: Option<Change>,
-}
-
 /// What became of a message that was put into a mailbox.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
     /// It waits.
     Queued,
     /// It is gone: the queue is at its bound.
     Full,
+    /// It is gone: all queues together are at theirs.
+    AllFull,
     /// It is gone: QoS 0, and nobody is connected.
     Away,
+}
+
+/// What becomes of a message whose publisher can wait.
+pub(super) enum PutOrWait {
+    /// It is decided.
+    Put(Put),
+    /// It stands in line. The slip tells what has become of it; at the given time [`Mailbox::lose_patience`] is to be called.
+    Waits(Arc<Slip>, Instant),
+}
+
+impl Together {
+    /// At most `bytes_max`, but that each connected session may always have one message.
+    pub fn new(bytes_max: usize) -> Self {
+        Together { bytes: Arc::default(), bytes_max }
+    }
+
+    /// What waits now.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn try_add(&self, bytes: usize) -> bool {
+        let fits = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.bytes_max;
+        if !fits {
+            self.sub(bytes);
+        }
+        fits
+    }
+
+    fn add(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn sub(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 impl Mailbox {
     /// An empty mailbox with nobody connected.
     pub fn new(bounds: Bounds) -> Self {
-        Mailbox { bounds, queue: Mutex::default(), arrived: Notify::new() }
+        Mailbox { queue: Mutex::new(Queue::new(bounds)), arrived: Notify::new() }
     }
 
     /// Puts a message in, unless the bound or the session's absence forbids.
     pub fn put(&self, message: &Arc<Message>, qos: QoS) -> Put {
         let mut queue = self.lock();
-        if !queue.connected && qos == QoS::AtMostOnce {
-            return Put::Away;
-        }
-        let bytes = queue.bytes + cost(message);
-        if queue.waiting.len() >= self.bounds.messages_max || bytes > self.bounds.bytes_max {
-            return Put::Full;
-        }
-        queue.bytes = bytes;
-        queue.waiting.push_back(Queued { message: message.clone(), qos, retain: false });
+        let was_empty = queue.is_empty();
+        let put = queue.put(Queued { message: message.clone(), qos, retain: false });
         drop(queue);
-        self.arrived.notify_one();
-        Put::Queued
+        self.tell(was_empty, put);
+        put
     }
 
-    /// Takes the oldest message out.
-    pub fn take(&self) -> Option<Queued> {
+    /// The same for a publisher that can wait: at QoS 1 its message stands in line where there is no room.
+    pub(super) fn put_or_wait(&self, message: &Arc<Message>, qos: QoS, now: Instant) -> PutOrWait {
         let mut queue = self.lock();
-        let taken = queue.waiting.pop_front()?;
-        queue.bytes -= cost(&taken.message);
-        Some(taken)
+        let was_empty = queue.is_empty();
+        let put = queue.put_or_wait(Queued { message: message.clone(), qos, retain: false }, now);
+        drop(queue);
+        if let PutOrWait::Put(put) = put {
+            self.tell(was_empty, put);
+        }
+        put
+    }
+
+    /// Takes the oldest messages out, up to `count`, and lets those who stand in line have the room. Nothing taken: there was
+    /// nothing, and [`Mailbox::arrived`] will tell when there is.
+    pub fn take(&self, count: usize, into: &mut VecDeque<Queued>, now: Instant) {
+        let mut queue = self.lock();
+        queue.take(count, into);
+        let served = queue.serve(now);
+        if into.is_empty() && !served.is_empty() {
+            queue.take(count, into);
+        }
+        drop(queue);
+        served.iter().for_each(|slip| slip.ring());
+    }
+
+    /// The time of a slip is over. Until when it may still wait; none: it has been decided.
+    pub(super) fn lose_patience(&self, slip: &Arc<Slip>, now: Instant) -> Option<Instant> {
+        let (mut queue, mut dropped) = (self.lock(), Vec::new());
+        let until = queue.lose_patience(slip, now, &mut dropped);
+        drop(queue);
+        dropped.iter().for_each(|slip| slip.ring());
+        until
     }
 
     /// A message found no room, and is retained with this change: the session is to catch up when there is room again.
     pub(super) fn miss(&self, change: Change) {
-        let mut queue = self.lock();
-        queue.missed = Some(queue.missed.map_or(change, |first| first.min(change)));
-        drop(queue);
+        self.lock().miss(change);
         self.arrived.notify_one();
     }
 
     /// From which change on the session is to catch up, if it is.
     pub(super) fn take_missed(&self) -> Option<Change> {
-        self.lock().missed.take()
+        self.lock().take_missed()
     }
 
-    /// Resolves when something has come since the last time; a wake-up without a message is possible.
+    /// Resolves when something has come into the empty queue since the last time; a wake-up without a message is possible.
     pub fn arrived(&self) -> Notified<'_> {
         self.arrived.notified()
     }
 
     /// A connection serves the session from now on.
     pub fn connect(&self) {
-        self.lock().connected = true;
+        self.lock().connect();
         self.arrived.notify_one();
     }
 
-    /// Nobody is connected any more: what has QoS 0 goes.
+    /// Nobody is connected any more: what has QoS 0 goes, and nobody stands in line.
     pub fn disconnect(&self) {
-        let mut queue = self.lock();
-        queue.connected = false;
-        queue.waiting.retain(|queued| queued.qos != QoS::AtMostOnce);
-        queue.recount();
+        let dismissed = self.lock().disconnect();
+        dismissed.iter().for_each(|slip| slip.ring());
     }
 
     /// Drops what `keep` does not want.
     pub fn retain(&self, keep: impl Fn(&Message) -> bool) {
-        let mut queue = self.lock();
-        queue.waiting.retain(|queued| keep(&queued.message));
-        queue.recount();
+        self.lock().retain(|queued| keep(&queued.message));
     }
 
     /// Empties the queue.
     pub fn clear(&self) {
         let mut queue = self.lock();
-        queue.waiting = VecDeque::new();
-        queue.bytes = 0;
-        queue.missed = None;
+        queue.retain(|_| false);
+        queue.take_missed();
+    }
+
+    /// A reader that found the queue empty is waiting, and only that one.
+    fn tell(&self, was_empty: bool, put: Put) {
+        if was_empty && put == Put::Queued {
+            self.arrived.notify_one();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Queue {
-    fn recount(&mut self) {
-        self.bytes = self.waiting.iter().map(|queued| cost(&queued.message)).sum();
     }
 }
 
@@ -158,44 +218,4 @@ fn cost(message: &Message) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::*;
-    use crate::mqtt::topic::Topic;
-
-    fn message(payload: &'static str) -> Arc<Message> {
-        Arc::new(Message::plain(Topic::new("a").unwrap(), Bytes::from_static(payload.as_bytes()), QoS::AtLeastOnce))
-    }
-
-    fn mailbox(messages_max: usize, bytes_max: usize) -> Mailbox {
-        let mailbox = Mailbox::new(Bounds { messages_max, bytes_max });
-        mailbox.connect();
-        mailbox
-    }
-
-    #[test]
-    fn at_its_bound_the_newest_message_is_dropped() {
-        let by_count = mailbox(2, 10_000);
-        let answers = ["1", "2", "3"].map(|payload| by_count.put(&message(payload), QoS::AtMostOnce));
-        assert_eq!(answers, [Put::Queued, Put::Queued, Put::Full]);
-        let by_bytes = mailbox(100, 2 * (OVERHEAD_BYTES + 2));
-        let answers = ["1", "2", "3"].map(|payload| by_bytes.put(&message(payload), QoS::AtMostOnce));
-        assert_eq!(answers, [Put::Queued, Put::Queued, Put::Full]);
-        assert_eq!(&by_bytes.take().unwrap().message.payload[..], b"1");
-        assert_eq!(by_bytes.put(&message("4"), QoS::AtMostOnce), Put::Queued);
-    }
-
-    #[test]
-    fn a_session_that_is_away_keeps_qos_1_alone() {
-        let mailbox = mailbox(10, 10_000);
-        mailbox.put(&message("0"), QoS::AtMostOnce);
-        mailbox.put(&message("1"), QoS::AtLeastOnce);
-        mailbox.disconnect();
-        assert_eq!(mailbox.put(&message("0"), QoS::AtMostOnce), Put::Away);
-        assert_eq!(mailbox.put(&message("2"), QoS::AtLeastOnce), Put::Queued);
-        let kept: Vec<Bytes> =
-            std::iter::from_fn(|| mailbox.take()).map(|queued| queued.message.payload.clone()).collect();
-        assert_eq!(kept, ["1", "2"]);
-    }
-}
+mod tests;

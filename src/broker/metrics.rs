@@ -8,13 +8,15 @@ use crate::metrics::{CountBy, IntCounter, IntGauge, Registry, label};
 pub(super) enum Drop {
     /// The session's queue was at its bound.
     QueueFull,
+    /// All queues together were at theirs.
+    QueuesFull,
     /// QoS 0, and the session's client was away.
     Away,
     /// The packet would be larger than the client takes [MQTT-3.1.2-25].
     TooLarge,
 }
 
-label! { Drop as "cause": QueueFull = "queue_full", Away = "away", TooLarge = "too_large" }
+label! { Drop as "cause": QueueFull = "queue_full", QueuesFull = "queues_full", Away = "away", TooLarge = "too_large" }
 
 /// What a client asked for and its grant does not hold.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +48,7 @@ pub struct Metrics {
     pub(super) sessions: IntGauge,
     pub(super) subscriptions: IntGauge,
     pub(super) routed: IntCounter,
+    pub(super) held: IntCounter,
     pub(super) dropped: CountBy<Drop>,
     pub(super) denied: CountBy<Denied>,
     pub(super) over_limit: CountBy<OverLimit>,
@@ -60,6 +63,10 @@ impl Metrics {
             sessions: registry.gauge("sealgate_broker_sessions", "Sessions, connected or kept."),
             subscriptions: registry.gauge("sealgate_broker_subscriptions", "Subscriptions of all sessions."),
             routed: registry.counter("sealgate_broker_routed_total", "Messages put into a session's queue."),
+            held: registry.counter(
+                "sealgate_broker_held_total",
+                "Messages that their publisher's connection held, because a session's queue was full.",
+            ),
             dropped: registry
                 .counter_by("sealgate_broker_dropped_total", "Messages that a subscribed session did not get."),
             over_limit: registry.counter_by(

@@ -2,7 +2,8 @@
 //!
 //! A [`Session`] is pure: packets, receipts and time go in, [`Output`]s come out, and `edge` carries them out. The [`Hub`] is
 //! where sessions meet: it knows which of them are connected or kept, and holds the subscription tree. Between a publisher and
-//! a subscriber lies the subscriber's [`Mailbox`], which has a bound. Envelopes are not the broker's affair: what a device
+//! a subscriber lies the subscriber's [`Mailbox`], which has a bound; where it is full, the publisher's connection holds a message at
+//! QoS 1 for as long as the subscriber keeps up. Envelopes are not the broker's affair: what a device
 //! publishes as telemetry goes to `ingest`, and only what `ingest` has verified comes back, to be published below `readings/`.
 //!
 //! Of retained messages there are the gateway's own alone, a status for each device ([`Presence`]). What clients would retain, shared
@@ -13,6 +14,7 @@ mod answers;
 mod backlog;
 pub mod config;
 mod ending;
+mod held;
 mod hub;
 mod inbound;
 mod intake;
@@ -31,9 +33,10 @@ use std::time::{Duration, Instant};
 
 pub use config::Config;
 pub use ending::Ending;
+pub use held::Held;
 pub use hub::{Attachment, Earlier, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
 pub use intake::Intake;
-pub use mailbox::Mailbox;
+pub use mailbox::{Mailbox, Queued};
 pub use message::Message;
 pub use metrics::Metrics;
 pub use presence::{Presence, Present, keep_presence};

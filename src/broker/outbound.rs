@@ -2,21 +2,29 @@
 //!
 //! It belongs to the session and outlives the connection: on the next one the same messages go out again, in their order, with
 //! DUP set [MQTT-4.4.0-1] [MQTT-4.6.0-1], and no faster than that client takes them.
+//!
+//! Each message has a number that grows, and its packet identifier is that number within the 65,535 there are: so a message is
+//! found by its identifier however many are under way, and whether an identifier is free need not be searched.
 
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
 use super::mailbox::Queued;
 
-/// Messages that the client has not acknowledged, oldest first.
+/// As many as there are packet identifiers.
+const IDS: u64 = 65_535;
+
+/// Messages that the client has not acknowledged, oldest first, so in the order of their numbers.
 #[derive(Default)]
 pub(super) struct Outbound {
     unacknowledged: VecDeque<Kept>,
-    last_id: u16,
+    next_number: u64,
+    /// How many of them were sent on this connection.
+    under_way: usize,
 }
 
 struct Kept {
-    id: NonZeroU16,
+    number: u64,
     queued: Queued,
     sent: Sent,
 }
@@ -32,49 +40,70 @@ enum Sent {
 impl Outbound {
     /// Keeps a message that is sent now until its PUBACK, under an identifier that no other one has [MQTT-2.2.1-3].
     pub(super) fn keep(&mut self, queued: Queued) -> NonZeroU16 {
-        let id = self.free_id();
-        self.unacknowledged.push_back(Kept { id, queued, sent: Sent::Now });
-        id
+        let number = self.free_number();
+        self.next_number = number + 1;
+        self.under_way += 1;
+        self.unacknowledged.push_back(Kept { number, queued, sent: Sent::Now });
+        id_of(number)
     }
 
     /// The client has it; false: it was not under way.
     pub(super) fn acknowledge(&mut self, id: NonZeroU16) -> bool {
-        let Some(place) = self.unacknowledged.iter().position(|kept| kept.id == id) else { return false };
-        self.unacknowledged.remove(place).is_some()
+        let Some(kept) = self.place_of(id).and_then(|place| self.unacknowledged.remove(place)) else { return false };
+        self.under_way -= usize::from(kept.sent == Sent::Now);
+        true
     }
 
     /// The client is on a new connection: all that is kept has to go out again.
     pub(super) fn reconnect(&mut self) {
         self.unacknowledged.iter_mut().for_each(|kept| kept.sent = Sent::Before);
+        self.under_way = 0;
     }
 
     /// The next message that has to go out again; it counts as sent now.
     pub(super) fn poll_again(&mut self) -> Option<(NonZeroU16, &Queued)> {
+        if self.under_way == self.unacknowledged.len() {
+            return None;
+        }
         let kept = self.unacknowledged.iter_mut().find(|kept| kept.sent == Sent::Before)?;
         kept.sent = Sent::Now;
-        Some((kept.id, &kept.queued))
+        self.under_way += 1;
+        Some((id_of(kept.number), &kept.queued))
     }
 
     /// Forgets what `keep` does not want.
     pub(super) fn retain(&mut self, keep: impl Fn(&Queued) -> bool) {
         self.unacknowledged.retain(|kept| keep(&kept.queued));
+        self.under_way = self.unacknowledged.iter().filter(|kept| kept.sent == Sent::Now).count();
     }
 
     /// Messages under way on this connection.
     pub(super) fn under_way(&self) -> usize {
-        self.unacknowledged.iter().filter(|kept| kept.sent == Sent::Now).count()
+        self.under_way
     }
 
     /// Identifiers wrap, and there are fewer messages under way than identifiers: the session's window sees to that.
-    fn free_id(&mut self) -> NonZeroU16 {
-        loop {
-            self.last_id = self.last_id.wrapping_add(1);
-            let Some(id) = NonZeroU16::new(self.last_id) else { continue };
-            if self.unacknowledged.iter().all(|kept| kept.id != id) {
-                return id;
-            }
+    fn free_number(&self) -> u64 {
+        let oldest = self.unacknowledged.front().map_or(self.next_number, |kept| kept.number);
+        let mut number = self.next_number;
+        // Only a message that all other identifiers have overtaken can have this one.
+        while number - oldest >= IDS && self.place_of(id_of(number)).is_some() {
+            number += 1;
         }
+        number
     }
+
+    fn place_of(&self, id: NonZeroU16) -> Option<usize> {
+        let (oldest, newest) = (self.unacknowledged.front()?.number, self.unacknowledged.back()?.number);
+        // The first number from the oldest on that has this identifier; after it, each round of identifiers has one.
+        let first = oldest + (u64::from(id.get()) - 1 + IDS - oldest % IDS) % IDS;
+        let mut numbers = (first..=newest).step_by(IDS as usize);
+        numbers.find_map(|number| self.unacknowledged.binary_search_by_key(&number, |kept| kept.number).ok())
+    }
+}
+
+fn id_of(number: u64) -> NonZeroU16 {
+    NonZeroU16::MIN.saturating_add((number % IDS) as u16)
 }
 
 #[cfg(test)]
@@ -104,6 +133,24 @@ mod tests {
         }
         assert_ne!(outbound.keep(queued()), first);
         assert!(outbound.acknowledge(first) && !outbound.acknowledge(first));
+    }
+
+    #[test]
+    fn acknowledgements_in_any_order_find_their_messages() {
+        let mut outbound = Outbound::default();
+        let stuck = outbound.keep(queued());
+        let mut under_way = VecDeque::new();
+        for round in 0..200_000 {
+            let id = outbound.keep(queued());
+            assert!(id != stuck && !under_way.contains(&id), "[MQTT-2.2.1-3]");
+            under_way.push_back(id);
+            if under_way.len() > 5 {
+                let place = round % under_way.len();
+                let id = under_way.remove(place).unwrap();
+                assert!(outbound.acknowledge(id) && !outbound.acknowledge(id));
+            }
+            assert_eq!(outbound.under_way(), 1 + under_way.len());
+        }
     }
 
     #[test]

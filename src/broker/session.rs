@@ -122,25 +122,20 @@ impl Session {
         }
     }
 
-    /// Sends the next message that an earlier connection sent and the client did not acknowledge; false: there is none.
-    pub fn send_again(&mut self) -> bool {
-        let Some((id, queued)) = self.state.outbound.poll_again() else { return false };
-        let again = Publish { dup: true, packet_id: Some(id), ..publish(queued) };
-        self.send(Packet::Publish(again));
-        true
+    /// The next message that an earlier connection sent and the client did not acknowledge. It has to be sent.
+    pub fn poll_again(&mut self) -> Option<Packet> {
+        let (id, queued) = self.state.outbound.poll_again()?;
+        Some(Packet::Publish(Publish { dup: true, packet_id: Some(id), ..publish(queued) }))
     }
 
-    /// A message for the client.
-    pub fn handle_queued(&mut self, mut queued: Queued) {
-        if self.ended.is_some() {
-            return;
-        }
+    /// The packet for a message from the mailbox. It has to be sent, and waits for no [`Output`].
+    pub fn address(&mut self, mut queued: Queued) -> Packet {
         queued.retain |= self.state.passes_retain_on(&queued.message);
         let mut publish = publish(&queued);
         if queued.qos != QoS::AtMostOnce {
             publish.packet_id = Some(self.state.outbound.keep(queued));
         }
-        self.send(Packet::Publish(publish));
+        Packet::Publish(publish)
     }
 
     /// A packet that was to be sent is larger than the client takes. An answer goes without its words then
@@ -220,7 +215,12 @@ impl Session {
 
     /// True: a message from the mailbox may go out [MQTT-4.9.0-1].
     pub fn wants_mail(&self) -> bool {
-        self.ended.is_none() && self.state.outbound.under_way() < usize::from(self.terms.client_receive_maximum)
+        self.ended.is_none() && self.mail_max() > 0
+    }
+
+    /// How many messages from the mailbox may go out.
+    pub fn mail_max(&self) -> usize {
+        usize::from(self.terms.client_receive_maximum).saturating_sub(self.state.outbound.under_way())
     }
 
     /// True: no answer is owed.

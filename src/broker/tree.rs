@@ -12,6 +12,7 @@ mod children;
 mod subscribers;
 
 use std::hash::Hash;
+use std::str::Split;
 
 use children::Children;
 use subscribers::Subscribers;
@@ -71,8 +72,9 @@ impl<S: Subscriber> Tree<S> {
 
     /// Calls `found` for each subscription whose filter matches; a subscriber with several such filters comes several times.
     pub(super) fn matches<'t>(&'t self, topic: &Topic, mut found: impl FnMut(&'t S)) {
-        let levels: Vec<&str> = topic.levels().collect();
-        self.root.visit(&levels, topic.is_dollar(), &mut |below, here| below.iter().chain(here).for_each(&mut found));
+        self.root.visit(topic.levels(), topic.is_dollar(), &mut |below, here| {
+            below.iter().chain(here).for_each(&mut found);
+        });
     }
 
     /// Takes out every subscription that `keep` does not want, and calls `removed` with the first level of its filter.
@@ -126,15 +128,15 @@ impl<S: Subscriber> Node<S> {
 
     /// Calls `reached` once for each node that the topic reaches, with the subscribers below it and those at it.
     /// `hidden`: the topic starts with `$`, and wildcards of the first level must not match it [MQTT-4.7.2-1].
-    fn visit<'t>(&'t self, levels: &[&str], hidden: bool, reached: &mut impl FnMut(&'t [S], &'t [S])) {
+    fn visit<'t>(&'t self, mut levels: Split<'_, char>, hidden: bool, reached: &mut impl FnMut(&'t [S], &'t [S])) {
         let below = if hidden { &[] } else { self.below.as_slice() };
-        let [level, rest @ ..] = levels else { return reached(below, self.here.as_slice()) };
+        let Some(level) = levels.next() else { return reached(below, self.here.as_slice()) };
         reached(below, &[]);
         if let Some(branch) = self.children.get(level) {
-            branch.visit(rest, false, reached);
+            branch.visit(levels.clone(), false, reached);
         }
         if let Some(branch) = self.any.as_ref().filter(|_| !hidden) {
-            branch.visit(rest, false, reached);
+            branch.visit(levels, false, reached);
         }
     }
 

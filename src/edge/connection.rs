@@ -1,5 +1,6 @@
 //! The driver of one connection: waits for bytes, receipts, mail and time, and lets the session decide.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,8 +14,11 @@ use super::handshake::{self, Accepted, Greeted};
 use super::listener::House;
 use super::throttle::Throttle;
 use super::wire::{Moved, Reading, Wire};
-use crate::broker::{Attachment, Ended, Intake, Output, Present, Remains, Session, Will};
+use crate::broker::{Attachment, Ended, Held, Intake, Output, Present, Queued, Remains, Session, Will};
 use crate::mqtt::{PACKET_BYTES_MAX, Packet};
+
+/// Messages that are taken from the mailbox at a time. Some 64 of the size of a reading make a write as large as one may be.
+const MAIL_AT_ONCE: usize = 64;
 
 /// Serves one client, from its first byte to its last.
 /// It has until `deadline` to say who it is.
@@ -52,8 +56,12 @@ struct Connection<S> {
     present: Option<Present>,
     house: Arc<House>,
     intake: Intake,
+    /// A message that waits for its subscribers. Nothing further is carried out before it.
+    held: Option<Held>,
     peer: SocketAddr,
     reading: Reading,
+    /// Empty between two events; what it has grown to is used again.
+    mail: VecDeque<Queued>,
     throttle: Throttle,
     /// True: the client was faster than it may be, and is not read now.
     is_throttled: bool,
@@ -64,6 +72,7 @@ struct Connection<S> {
 enum Event {
     Moved(Moved),
     Intake,
+    Settled,
     Mail,
     Timeout,
     SentAway,
@@ -78,10 +87,12 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             attachment: accepted.attachment,
             present: accepted.present,
             intake: house.broker.intake(),
+            held: None,
             throttle: Throttle::new(&house.config, now()),
             house,
             peer,
             reading: Reading::On,
+            mail: VecDeque::new(),
             is_throttled: false,
             stalled_since: None,
         }
@@ -93,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             self.handle_received();
             self.handle_mail();
             self.carry_out();
-            if stopping && self.session.is_settled() {
+            if stopping && self.held.is_none() && self.session.is_settled() {
                 self.session.end(Ended::ShuttingDown);
             }
             if let Some(ended) = self.session.ended() {
@@ -118,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 }
                 Event::Intake
             }
+            () = settled(&mut self.held), if self.held.is_some() => Event::Settled,
             () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
             () = tokio::task::yield_now(), if wants_mail && self.session.has_backlog() => Event::Mail,
             _ = &mut self.attachment.sent_away => Event::SentAway,
@@ -133,6 +145,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             Event::Moved(Moved::Gone) => self.session.end(Ended::Gone),
             Event::Timeout => self.handle_timeout(),
             Event::SentAway => self.session.end(Ended::TakenOver),
+            Event::Settled => self.held = None,
             Event::Intake | Event::Mail | Event::Stop => {}
         }
     }
@@ -165,7 +178,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     /// True: the client's next message has to wait for those before it.
     fn must_wait(&self) -> bool {
-        self.intake.is_holding() || !self.session.wants_packets()
+        self.is_holding() || !self.session.wants_packets()
     }
 
     /// What a client has sent may have to wait for as long as the database is away, and it asks meanwhile whether we are there.
@@ -185,14 +198,25 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         self.is_throttled = met.is_some();
     }
 
+    /// Goes on while a message of the client's own is held: a client that hears what it says might wait for itself else.
     fn handle_mail(&mut self) {
+        let mut mail = std::mem::take(&mut self.mail);
         while self.session.wants_mail() && !self.wire.is_congested() {
-            if !self.session.send_again() {
-                let Some(queued) = self.attachment.next_mail(&mut self.session) else { return };
-                self.session.handle_queued(queued);
+            if let Some(again) = self.session.poll_again() {
+                self.send(again);
+                continue;
             }
-            self.carry_out();
+            let count = self.session.mail_max().min(MAIL_AT_ONCE);
+            self.attachment.take_mail(&mut self.session, count, &mut mail, now());
+            if mail.is_empty() {
+                break;
+            }
+            while let Some(queued) = mail.pop_front() {
+                let packet = self.session.address(queued);
+                self.send(packet);
+            }
         }
+        self.mail = mail;
     }
 
     fn handle_timeout(&mut self) {
@@ -200,16 +224,21 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         if self.stalled_since.is_some_and(|since| now >= since + self.house.config.write_timeout) {
             return self.session.end(Ended::NotReading);
         }
+        if let Some(held) = &mut self.held {
+            held.handle_timeout(now);
+        }
         if self.reading == Reading::On || now >= self.session.grant_ends() {
             self.session.handle_timeout(now);
         }
     }
 
     fn carry_out(&mut self) {
-        while let Some(output) = self.session.poll_output() {
+        while self.held.is_none()
+            && let Some(output) = self.session.poll_output()
+        {
             match output {
                 Output::Send(packet) => self.send(packet),
-                Output::Publish(message) => self.attachment.publish(&message),
+                Output::Publish(message) => self.held = self.attachment.publish(&message, now()),
                 Output::Subscribe(filter, qos, echo) => self.attachment.subscribe(&filter, qos, echo),
                 Output::Unsubscribe(filter) => self.attachment.unsubscribe(&filter),
                 Output::Submit(telemetry) => self.intake.receive(telemetry),
@@ -244,13 +273,20 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
+    /// True: something of the client's waits for room, and nothing more of its is to come in meanwhile.
+    fn is_holding(&self) -> bool {
+        self.held.is_some() || self.intake.is_holding()
+    }
+
     fn next_timeout(&self) -> Instant {
         let session = match self.reading {
             Reading::On => self.session.poll_timeout(),
             Reading::Ahead | Reading::Off => self.session.grant_ends(),
         };
-        let paid = if self.is_throttled { session.min(self.throttle.free_at()) } else { session };
-        self.stalled_since.map_or(paid, |since| paid.min(since + self.house.config.write_timeout))
+        let stalled = self.stalled_since.map(|since| since + self.house.config.write_timeout);
+        let free = self.is_throttled.then(|| self.throttle.free_at());
+        let held = self.held.as_ref().and_then(Held::poll_timeout);
+        [stalled, free, held].into_iter().flatten().fold(session, Instant::min)
     }
 
     /// Gives the session back first, so that a connection that waits for it need not wait for this socket.
@@ -264,7 +300,19 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             present.end(ended);
         }
         let will = let_go(self.session, self.attachment);
-        tokio::join!(self.intake.finish(will, &self.house.broker.hub), self.wire.close());
+        let rest = async {
+            if let Some(held) = self.held {
+                held.finish().await;
+            }
+            self.intake.finish(will, &self.house.broker.hub).await;
+        };
+        tokio::join!(rest, self.wire.close());
+    }
+}
+
+async fn settled(held: &mut Option<Held>) {
+    if let Some(held) = held {
+        held.settled().await;
     }
 }
 

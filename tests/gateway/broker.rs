@@ -1,5 +1,7 @@
 //! Between clients: who hears whom, at which QoS, and what is refused without ending the connection.
 
+mod hold;
+
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,6 +1,8 @@
 //! The hub's retained messages: published, kept, and handed out to who subscribes.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
+use std::time::Instant;
 
 use super::{Attachment, Hub};
 use crate::broker::mailbox::{Mailbox, Queued};
@@ -29,10 +31,13 @@ impl Hub {
 }
 
 impl Attachment {
-    /// The next message for the client, while [`Session::wants_mail`]: what waits in the mailbox comes first, so that what is retained
-    /// is never older than what came before it.
-    pub fn next_mail(&self, session: &mut Session) -> Option<Queued> {
-        self.mailbox.take().or_else(|| self.next_due(session))
+    /// Takes the next messages for the client, up to `count`, while [`Session::wants_mail`]: what waits in the mailbox comes first, so
+    /// that what is retained is never older than what came before it.
+    pub fn take_mail(&self, session: &mut Session, count: usize, into: &mut VecDeque<Queued>, now: Instant) {
+        self.mailbox.take(count, into, now);
+        if into.is_empty() {
+            into.extend(self.next_due(session));
+        }
     }
 
     fn next_due(&self, session: &mut Session) -> Option<Queued> {

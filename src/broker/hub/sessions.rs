@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::auth::Principal;
     use crate::broker::Message;
-    use crate::broker::mailbox::Bounds;
+    use crate::broker::mailbox::{Bounds, Together};
     use crate::mqtt::QoS;
     use crate::mqtt::topic::Topic;
 
@@ -137,7 +137,7 @@ mod tests {
         let at = |secs| began + Duration::from_secs(secs);
         let message = Message::plain(Topic::new(name).unwrap(), Bytes::new(), QoS::AtMostOnce);
         let will = will.map(|secs| (at(secs), Will { message, telemetry_of: None, delay: Duration::ZERO }));
-        let mailbox = Arc::new(Mailbox::new(Bounds { messages_max: 1, bytes_max: 1 }));
+        let mailbox = Arc::new(Mailbox::new(Bounds { messages_max: 1, bytes_max: 1, together: Together::new(1) }));
         Kept { state: SessionState::default(), mailbox, until: at(until), will }
     }
 

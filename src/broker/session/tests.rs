@@ -188,9 +188,9 @@ fn silence_and_the_end_of_the_token_end_the_connection() {
 #[test]
 fn what_was_not_acknowledged_goes_out_again_first_and_with_dup() {
     let mut bench = Bench::service(Version::V5, "sub:a");
-    bench.session.handle_queued(queued(QoS::AtLeastOnce));
-    bench.session.handle_queued(queued(QoS::AtMostOnce));
-    bench.session.handle_queued(queued(QoS::AtLeastOnce));
+    bench.mail(queued(QoS::AtLeastOnce));
+    bench.mail(queued(QoS::AtMostOnce));
+    bench.mail(queued(QoS::AtLeastOnce));
     assert!(!bench.session.wants_mail(), "the client takes two at a time [MQTT-4.9.0-1]");
     let sent = bench.sent();
     let [Packet::Publish(first), Packet::Publish(_), Packet::Publish(second)] = &sent[..] else { panic!("{sent:?}") };
@@ -200,7 +200,7 @@ fn what_was_not_acknowledged_goes_out_again_first_and_with_dup() {
     let (state, expiry, _) = bench.session.into_remains();
     assert_eq!(expiry, Duration::from_secs(100));
     let mut resumed = Bench::resumed_service(Version::V5, "sub:a", state);
-    assert!(resumed.session.send_again() && !resumed.session.send_again());
+    assert!(resumed.send_again() && !resumed.send_again());
     let sent = resumed.sent();
     let [Packet::Publish(again)] = &sent[..] else { panic!("{sent:?}") };
     assert_eq!((again.packet_id, again.dup), (second.packet_id, true)); // [MQTT-3.3.1-1]
@@ -209,32 +209,32 @@ fn what_was_not_acknowledged_goes_out_again_first_and_with_dup() {
 #[test]
 fn what_goes_out_again_keeps_to_the_receive_maximum_of_the_new_connection() {
     let mut bench = Bench::service(Version::V5, "sub:a");
-    bench.session.handle_queued(queued(QoS::AtLeastOnce));
-    bench.session.handle_queued(queued(QoS::AtLeastOnce));
+    bench.mail(queued(QoS::AtLeastOnce));
+    bench.mail(queued(QoS::AtLeastOnce));
     let (state, ..) = bench.session.into_remains();
     let one_at_a_time = |now| {
         let grant = Grant::service("console", Vec::new(), i64::MAX);
         Terms { client_receive_maximum: 1, ..terms(Version::V5, grant, now) }
     };
     let mut resumed = Bench::with(one_at_a_time, state);
-    assert!(resumed.session.wants_mail() && resumed.session.send_again());
+    assert!(resumed.session.wants_mail() && resumed.send_again());
     assert!(!resumed.session.wants_mail(), "[MQTT-3.3.4-9]");
     let Some(Packet::Publish(first)) = resumed.sent().pop() else { panic!("a message") };
     resumed.packet(Packet::PubAck(Ack::new(first.packet_id.unwrap(), ReasonCode::Success)));
-    assert!(resumed.session.wants_mail() && resumed.session.send_again());
+    assert!(resumed.session.wants_mail() && resumed.send_again());
 }
 
 #[test]
 fn a_session_that_is_taken_up_again_knows_only_what_the_new_grant_holds() {
     let mut bench = Bench::service(Version::V5, "sub:a sub:b");
     bench.packet(subscribe_packet(&["a", "b"], QoS::AtLeastOnce));
-    bench.session.handle_queued(queued(QoS::AtLeastOnce));
+    bench.mail(queued(QoS::AtLeastOnce));
     let (mut state, ..) = bench.session.into_remains();
     let narrower = Grant::service("console", scope::parse_all("sub:b").unwrap(), i64::MAX);
     let ended = state.narrow(&narrower);
     assert_eq!(ended, [Filter::new("a").unwrap()]);
     assert_eq!(state.subscriptions().map(Filter::as_str).collect::<Vec<_>>(), ["b"]);
-    assert!(!Bench::resumed_service(Version::V5, "sub:b", state).session.send_again(), "the message was on `a`");
+    assert!(!Bench::resumed_service(Version::V5, "sub:b", state).send_again(), "the message was on `a`");
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn identifiers_of_an_earlier_connection_do_not_count_against_the_receive_maximum
 #[test]
 fn a_packet_that_the_client_does_not_take_goes_without_words_or_not_at_all() {
     let mut bench = Bench::service(Version::V5, "sub:a");
-    bench.session.handle_queued(queued(QoS::AtLeastOnce));
+    bench.mail(queued(QoS::AtLeastOnce));
     let message = bench.sent().pop().unwrap();
     bench.session.handle_too_large(message);
     assert!(bench.sent().is_empty() && bench.session.wants_mail(), "[MQTT-3.1.2-25]");

@@ -66,6 +66,17 @@ impl Bench {
         Self::with(|now| terms(version, grant, now), state)
     }
 
+    /// A message from the mailbox, sent at once.
+    pub(super) fn mail(&mut self, queued: Queued) {
+        let packet = self.session.address(queued);
+        self.session.send(packet);
+    }
+
+    pub(super) fn send_again(&mut self) -> bool {
+        let again = self.session.poll_again();
+        again.map(|packet| self.session.send(packet)).is_some()
+    }
+
     pub(super) fn outputs(&mut self) -> Vec<Output> {
         std::iter::from_fn(|| self.session.poll_output()).collect()
     }

@@ -6,12 +6,12 @@ use super::*;
 #[test]
 fn what_is_retained_bears_the_flag_and_goes_out_again_with_it() {
     let mut bench = Bench::service(Version::V5, "sub:a");
-    bench.session.handle_queued(Queued { retain: true, ..queued(QoS::AtLeastOnce) });
+    bench.mail(Queued { retain: true, ..queued(QoS::AtLeastOnce) });
     let Some(Packet::Publish(first)) = bench.sent().pop() else { panic!("a message") };
     assert!(first.retain, "[MQTT-3.3.1-8]");
     let (state, ..) = bench.session.into_remains();
     let mut resumed = Bench::resumed_service(Version::V5, "sub:a", state);
-    assert!(resumed.session.send_again());
+    assert!(resumed.send_again());
     let Some(Packet::Publish(again)) = resumed.sent().pop() else { panic!("the message again") };
     assert_eq!((again.retain, again.dup), (true, true));
 }
