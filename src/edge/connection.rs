@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant as Deadline, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::handshake::{self, Accepted, Greeted};
 use super::listener::House;
+use super::metrics::Throttled;
+use super::room::Share;
 use super::throttle::Throttle;
 use super::wire::{Moved, Reading, Wire};
 use crate::broker::{Attachment, Ended, Held, Intake, Output, Present, Queued, Remains, Session, Will};
-use crate::mqtt::{PACKET_BYTES_MAX, Packet};
+use crate::mqtt::{PACKET_BYTES_MAX, Packet, ReasonCode};
 
 /// Messages that are taken from the mailbox at a time. Some 64 of the size of a reading make a write as large as one may be.
 const MAIL_AT_ONCE: usize = 64;
@@ -63,6 +66,8 @@ struct Connection<S> {
     /// Empty between two events; what it has grown to is used again.
     mail: VecDeque<Queued>,
     throttle: Throttle,
+    /// What it has of the room for large packets.
+    room: Share,
     /// True: the client was faster than it may be, and is not read now.
     is_throttled: bool,
     /// Since when the client has not taken what lies in `unsent`.
@@ -73,6 +78,7 @@ enum Event {
     Moved(Moved),
     Intake,
     Settled,
+    Room(Option<OwnedSemaphorePermit>),
     Mail,
     Timeout,
     SentAway,
@@ -89,6 +95,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             intake: house.broker.intake(),
             held: None,
             throttle: Throttle::new(&house.config, now()),
+            room: Share::None,
             house,
             peer,
             reading: Reading::On,
@@ -130,6 +137,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 Event::Intake
             }
             () = settled(&mut self.held), if self.held.is_some() => Event::Settled,
+            pieces = self.house.room.take(self.room.wanted().unwrap_or(0)), if self.room.wanted().is_some() => Event::Room(pieces),
             () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
             () = tokio::task::yield_now(), if wants_mail && self.session.has_backlog() => Event::Mail,
             _ = &mut self.attachment.sent_away => Event::SentAway,
@@ -146,6 +154,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             Event::Timeout => self.handle_timeout(),
             Event::SentAway => self.session.end(Ended::TakenOver),
             Event::Settled => self.held = None,
+            Event::Room(pieces) => {
+                let until = now() + self.house.config.packet_timeout;
+                self.room = pieces.map_or(Share::None, |pieces| Share::Held { _pieces: pieces, until });
+            }
             Event::Intake | Event::Mail | Event::Stop => {}
         }
     }
@@ -163,16 +175,25 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             }
             match self.wire.poll_packet() {
                 Ok(Some(packet)) => {
+                    self.room = Share::None;
                     self.throttle.take_packet(now);
                     self.session.handle_packet(packet, now);
                     self.carry_out();
                 }
-                Ok(None) => return,
+                Ok(None) => return self.look_at_room(),
                 Err(error) => {
                     debug!(peer = %self.peer, %error, "The client broke the protocol.");
                     self.session.end(Ended::PeerMisbehaved(error.reason()));
                 }
             }
+        }
+    }
+
+    fn look_at_room(&mut self) {
+        let wanted = self.room.wanted();
+        self.room.look_at(self.wire.packet_at_hand());
+        if self.room.wanted() != wanted {
+            self.house.metrics.throttled.inc(Throttled::LargePackets);
         }
     }
 
@@ -224,6 +245,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         if self.stalled_since.is_some_and(|since| now >= since + self.house.config.write_timeout) {
             return self.session.end(Ended::NotReading);
         }
+        if self.room.until().is_some_and(|until| now >= until) {
+            debug!(peer = %self.peer, "A large packet takes too long.");
+            return self.session.end(Ended::PeerMisbehaved(ReasonCode::QuotaExceeded));
+        }
         if let Some(held) = &mut self.held {
             held.handle_timeout(now);
         }
@@ -256,7 +281,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     /// While the client's messages are not read it cannot be blamed for its silence: the keep-alive begins anew afterwards.
     fn choose_reading(&mut self, stopping: bool) {
         let before = self.reading;
-        self.reading = if stopping || self.is_throttled || self.wire.is_congested() {
+        self.reading = if stopping || self.is_throttled || self.room.wanted().is_some() || self.wire.is_congested() {
             Reading::Off
         } else if self.must_wait() {
             Reading::Ahead
@@ -286,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let stalled = self.stalled_since.map(|since| since + self.house.config.write_timeout);
         let free = self.is_throttled.then(|| self.throttle.free_at());
         let held = self.held.as_ref().and_then(Held::poll_timeout);
-        [stalled, free, held].into_iter().flatten().fold(session, Instant::min)
+        [stalled, free, held, self.room.until()].into_iter().flatten().fold(session, Instant::min)
     }
 
     /// Gives the session back first, so that a connection that waits for it need not wait for this socket.

@@ -15,7 +15,7 @@ use super::Config;
 use crate::mqtt::{DecodeError, Decoder, Packet, Version, encode_within};
 
 /// The most that one read brings: a whole window of telemetry comes in one.
-const READ_BYTES: usize = 16 * 1024;
+pub(super) const READ_BYTES: usize = 16 * 1024;
 /// All of a PINGREQ.
 const PINGREQ_BYTES: usize = 2;
 /// What is read at most beyond a packet that has to wait, to see whether the client pings behind it.
@@ -85,6 +85,11 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
         behind.advance(PINGREQ_BYTES);
         self.received.extend_from_slice(&behind);
         true
+    }
+
+    /// How large the packet is that has begun to come; 0: none has.
+    pub(super) fn packet_at_hand(&self) -> usize {
+        if self.received.is_empty() { 0 } else { self.received.len() + self.decoder.needed(&self.received) }
     }
 
     /// What the client speaks, once its CONNECT has said so.
