@@ -192,6 +192,11 @@ impl Gateway {
         self.addresses
     }
 
+    /// The way in for streams that did not come through a door.
+    pub fn entrance(&self) -> edge::Entrance {
+        self.edge.entrance()
+    }
+
     /// Opens the doors, and returns when the gateway has been taken down: because it was asked to, or because a part of it
     /// ended by itself, which is an error.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), TaskEnded> {

@@ -97,10 +97,7 @@ async fn start_pair(server: &Server, number: usize, clients: &mut JoinSet<Result
 }
 
 fn figures(servers: &[(Kind, Server)]) -> Result<Vec<(Duration, Traffic)>> {
-    servers
-        .iter()
-        .map(|(_, server)| Ok((server.process().cpu_of_threads()?, traffic(server.address.port())?)))
-        .collect()
+    servers.iter().map(|(_, server)| Ok((server.process().thread_cpu()?, traffic(server.address.port())?))).collect()
 }
 
 /// Of the server's side of each connection.

@@ -24,6 +24,8 @@ pub(crate) struct House {
 pub(crate) struct Gateway {
     pub(crate) process: Process,
     pub(crate) mqtt: SocketAddr,
+    /// Where MQTT over TLS is spoken, if it is told to.
+    pub(crate) mqtts: Option<SocketAddr>,
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
 }
@@ -76,7 +78,8 @@ impl House {
             if line == "ready" {
                 let door = |name: &str| doors.get(name).copied().with_context(|| format!("no {name} is announced"));
                 let (mqtt, public, admin) = (door("mqtt")?, door("public")?, door("admin")?);
-                return Ok(Gateway { process, mqtt, public, admin });
+                let mqtts = doors.get("mqtts").copied();
+                return Ok(Gateway { process, mqtt, mqtts, public, admin });
             }
             if let Some((door, address)) = line.split_once(" listening on ") {
                 doors.insert(door.split(' ').next().unwrap_or_default().to_owned(), address.parse()?);

@@ -33,11 +33,13 @@ impl Process {
         Ok(TICK * ticks.iter().sum())
     }
 
-    /// Processor time of the threads that it has now, finer than [`Process::cpu`] tells it.
-    pub(crate) fn cpu_of_threads(&self) -> Result<Duration> {
+    /// Processor time of the threads that it has now, to the nanosecond.
+    pub(crate) fn thread_cpu(&self) -> Result<Duration> {
         let mut sum = Duration::ZERO;
         for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
-            sum += on_processor(&thread?.path().join("schedstat"))?;
+            // One that ends meanwhile has no time any more.
+            let Ok(schedstat) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+            sum += on_processor(&schedstat)?;
         }
         Ok(sum)
     }
@@ -91,7 +93,12 @@ pub(crate) struct Scratch(PathBuf);
 impl Scratch {
     /// On the file system where the build is: `/tmp` may be memory, where a sync costs nothing.
     pub(crate) fn new(bench: &str, name: &str) -> Result<Scratch> {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{bench}-{name}-{}", std::process::id()));
+        Scratch::within(Path::new(env!("CARGO_TARGET_TMPDIR")), bench, name)
+    }
+
+    /// In a folder that is there.
+    pub(crate) fn within(folder: &Path, bench: &str, name: &str) -> Result<Scratch> {
+        let path = fs::canonicalize(folder)?.join(format!("{bench}-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(&path)?;
         Ok(Scratch(path))
@@ -115,11 +122,11 @@ pub(crate) fn free_address() -> io::Result<SocketAddr> {
 
 /// Processor time of the calling thread.
 pub(crate) fn thread_cpu() -> Result<Duration> {
-    on_processor(Path::new("/proc/thread-self/schedstat"))
+    on_processor(&fs::read_to_string("/proc/thread-self/schedstat")?)
 }
 
-fn on_processor(schedstat: &Path) -> Result<Duration> {
-    let schedstat = fs::read_to_string(schedstat)?;
+/// The first field of a thread's `schedstat`, in nanoseconds.
+fn on_processor(schedstat: &str) -> Result<Duration> {
     let nanos = schedstat.split(' ').next().context("schedstat begins with a time")?.parse()?;
     Ok(Duration::from_nanos(nanos))
 }

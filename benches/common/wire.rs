@@ -9,7 +9,7 @@ use bytes::{Buf as _, BytesMut};
 use sealgate::mqtt::{
     Connect, Decoder, Filter, Packet, QoS, ReasonCode, Subscribe, Subscription, Text, Version, encode,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -38,6 +38,17 @@ pub(crate) async fn connect(
 ) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
+    log_in(&mut stream, client_id, login, window).await?;
+    Ok(stream)
+}
+
+/// Logs in on a stream that is open; what is on the way later may be `window`.
+pub(crate) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    client_id: &str,
+    login: Login<'_>,
+    window: usize,
+) -> Result<()> {
     let mut connect = Connect::new(Version::V5, Text::try_from(client_id)?);
     // rumqttd takes 0 for no time at all. Longer than a run, so that nobody pings.
     connect.keep_alive_secs = 600;
@@ -45,8 +56,8 @@ pub(crate) async fn connect(
         connect.user_name = Some(Text::try_from(user_name)?);
         connect.password = Some(token.as_bytes().try_into()?);
     }
-    send(&mut stream, &Packet::Connect(Box::new(connect))).await?;
-    match receive(&mut stream).await? {
+    send(stream, &Packet::Connect(Box::new(connect))).await?;
+    match receive(stream).await? {
         Packet::ConnAck(answer) => {
             ensure!(answer.code == ReasonCode::Success, "CONNACK says {:?}", answer.code);
             let receive_max = answer.receive_max.map_or(usize::from(u16::MAX), |max| usize::from(max.get()));
@@ -54,18 +65,20 @@ pub(crate) async fn connect(
         }
         other => bail!("CONNACK was due: {other:?}"),
     }
-    Ok(stream)
+    Ok(())
 }
 
 /// Sends a packet.
-pub(crate) async fn send(stream: &mut TcpStream, packet: &Packet) -> Result<()> {
+pub(crate) async fn send<S: AsyncWrite + Unpin>(stream: &mut S, packet: &Packet) -> Result<()> {
     let mut bytes = BytesMut::new();
     encode(packet, Version::V5, &mut bytes);
-    Ok(stream.write_all(&bytes).await?)
+    stream.write_all(&bytes).await?;
+    // TLS writes whole records.
+    Ok(stream.flush().await?)
 }
 
 /// The one packet that is due before anything else can come.
-pub(crate) async fn receive(stream: &mut TcpStream) -> Result<Packet> {
+pub(crate) async fn receive<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Packet> {
     let (mut decoder, mut buffer) = (Decoder::of_server(Version::V5, u32::MAX), BytesMut::new());
     loop {
         ensure!(timeout(PATIENCE, stream.read_buf(&mut buffer)).await?? > 0, "the server closed the connection");
@@ -76,7 +89,7 @@ pub(crate) async fn receive(stream: &mut TcpStream) -> Result<Packet> {
 }
 
 /// Subscribes to one filter.
-pub(crate) async fn subscribe(stream: &mut TcpStream, filter: &str, qos: QoS) -> Result<()> {
+pub(crate) async fn subscribe<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, filter: &str, qos: QoS) -> Result<()> {
     let subscribe = Packet::Subscribe(Subscribe {
         packet_id: packet_id(0),
         subscription_id: None,

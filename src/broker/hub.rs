@@ -6,8 +6,8 @@
 
 mod publish;
 mod retained;
+mod sessions;
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -16,10 +16,12 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use sessions::{Kept, Sessions};
+
 use super::mailbox::{Bounds, Mailbox, Together};
 use super::retained::Retained;
 use super::session::SessionState;
-use super::tree::Tree;
+use super::tree::{Subscriber, Tree};
 use super::will::Will;
 use super::{Config, Metrics};
 use crate::auth::{Grant, Principal};
@@ -39,7 +41,7 @@ pub struct SessionKey {
 }
 
 /// A number that no other session of this process has had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
 
 /// Sessions and subscriptions of one gateway.
@@ -55,27 +57,6 @@ struct Inner {
     sessions: Mutex<Sessions>,
     /// Whether somebody may get what is published below `readings/`.
     readings_wanted: Arc<AtomicBool>,
-}
-
-#[derive(Default)]
-struct Sessions {
-    by_key: HashMap<SessionKey, Slot>,
-    last_id: u64,
-    readings_subscriptions: usize,
-}
-
-enum Slot {
-    Connected { send_away: Option<oneshot::Sender<()>>, let_go: CancellationToken },
-    Away { id: SessionId, kept: Box<Kept> },
-}
-
-/// A session whose client is away.
-struct Kept {
-    state: SessionState,
-    mailbox: Arc<Mailbox>,
-    until: Instant,
-    /// A will that waits for its delay.
-    will: Option<(Instant, Will)>,
 }
 
 struct Subscription {
@@ -94,9 +75,11 @@ pub enum Echo {
     No,
 }
 
-impl PartialEq for Subscription {
-    fn eq(&self, other: &Self) -> bool {
-        self.session == other.session
+impl Subscriber for Subscription {
+    type Key = SessionId;
+
+    fn key(&self) -> SessionId {
+        self.session
     }
 }
 
@@ -171,23 +154,12 @@ impl Hub {
 
     /// Drops sessions whose time has come, and gives back the wills whose delay is over.
     pub fn sweep(&self, now: Instant) -> Vec<Will> {
-        let mut wills = Vec::new();
-        let mut ended = Vec::new();
         let mut sessions = self.sessions();
-        for (key, slot) in &mut sessions.by_key {
-            let Slot::Away { kept, .. } = slot else { continue };
-            // [MQTT-3.1.3-9]: the will goes out when its delay is over or the session ends, whichever is first.
-            let due = kept.will.as_ref().is_some_and(|(due, _)| *due <= now || kept.until <= now);
-            wills.extend(if due { kept.will.take().map(|(_, will)| will) } else { None });
-            if kept.until <= now {
-                ended.push(key.clone());
-            }
-        }
-        let ended: Vec<Slot> = ended.iter().filter_map(|key| sessions.by_key.remove(key)).collect();
-        self.0.metrics.sessions.set(gauge(sessions.by_key.len()));
+        let (wills, ended) = sessions.sweep(now);
+        self.0.metrics.sessions.set(gauge(sessions.len()));
         drop(sessions);
-        for slot in ended {
-            self.forget(slot);
+        for (id, kept) in ended {
+            self.unsubscribe_all(id, &kept.state);
         }
         wills
     }
@@ -197,24 +169,19 @@ impl Hub {
         key: &SessionKey,
     ) -> Result<Result<(Attachment, Option<Earlier>), CancellationToken>, TooManySessions> {
         let mut sessions = self.sessions();
-        if let Some(Slot::Connected { send_away, let_go }) = sessions.by_key.get_mut(key) {
-            send_away.take().map(|send_away| send_away.send(()));
-            return Ok(Err(let_go.clone()));
+        if let Some(let_go) = sessions.send_away(key) {
+            return Ok(Err(let_go));
         }
-        let (id, earlier, mailbox) = match sessions.by_key.remove(key) {
-            Some(Slot::Away { id, kept }) => {
-                let Kept { state, mailbox, will, .. } = *kept;
+        let (id, earlier, mailbox) = match sessions.take_up(key) {
+            Some((id, Kept { state, mailbox, will, .. })) => {
                 (id, Some(Earlier { state, will: will.map(|(_, will)| will) }), mailbox)
             }
-            Some(Slot::Connected { .. }) => unreachable!("a connected session was given back above"),
-            None if sessions.by_key.len() >= self.0.sessions_max => return Err(TooManySessions),
+            None if sessions.len() >= self.0.sessions_max => return Err(TooManySessions),
             None => (sessions.new_id(), None, Arc::new(Mailbox::new(self.0.bounds.clone()))),
         };
-        let (send_away, sent_away) = oneshot::channel();
         let let_go = CancellationToken::new();
-        let slot = Slot::Connected { send_away: Some(send_away), let_go: let_go.clone() };
-        sessions.by_key.insert(key.clone(), slot);
-        self.0.metrics.sessions.set(gauge(sessions.by_key.len()));
+        let sent_away = sessions.connect(key.clone(), let_go.clone());
+        self.0.metrics.sessions.set(gauge(sessions.len()));
         mailbox.connect();
         let attachment =
             Attachment { hub: self.clone(), key: key.clone(), id, mailbox, sent_away, let_go: Some(let_go) };
@@ -229,10 +196,8 @@ impl Hub {
         }
     }
 
-    fn unsubscribe(&self, id: SessionId, mailbox: &Arc<Mailbox>, filter: &Filter) {
-        let subscription =
-            Subscription { session: id, qos: QoS::AtMostOnce, echo: Echo::Yes, mailbox: mailbox.clone() };
-        if self.write_tree(|tree| tree.remove(filter, &subscription)) {
+    fn unsubscribe(&self, id: SessionId, filter: &Filter) {
+        if self.write_tree(|tree| tree.remove(filter, id)) {
             self.count(filter.levels().next(), -1);
         }
     }
@@ -248,26 +213,17 @@ impl Hub {
         self.0.readings_wanted.store(sessions.readings_subscriptions > 0, Ordering::Relaxed);
     }
 
-    /// Ends what a session left in the tree.
-    fn forget(&self, slot: Slot) {
-        if let Slot::Away { id, kept } = slot {
-            self.unsubscribe_all(id, &kept.mailbox, &kept.state);
-        }
-    }
-
-    fn unsubscribe_all(&self, id: SessionId, mailbox: &Arc<Mailbox>, state: &SessionState) {
+    /// Ends what a session has in the tree.
+    fn unsubscribe_all(&self, id: SessionId, state: &SessionState) {
         for filter in state.subscriptions() {
-            self.unsubscribe(id, mailbox, filter);
+            self.unsubscribe(id, filter);
         }
     }
 
     fn release(&self, key: &SessionKey, id: SessionId, kept: Option<Kept>) {
         let mut sessions = self.sessions();
-        sessions.by_key.remove(key);
-        if let Some(kept) = kept {
-            sessions.by_key.insert(key.clone(), Slot::Away { id, kept: Box::new(kept) });
-        }
-        self.0.metrics.sessions.set(gauge(sessions.by_key.len()));
+        sessions.let_go(key, id, kept);
+        self.0.metrics.sessions.set(gauge(sessions.len()));
     }
 
     fn write_tree<T>(&self, change: impl FnOnce(&mut Tree<Subscription>) -> T) -> T {
@@ -276,13 +232,6 @@ impl Hub {
 
     fn sessions(&self) -> MutexGuard<'_, Sessions> {
         self.0.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Sessions {
-    fn new_id(&mut self) -> SessionId {
-        self.last_id += 1;
-        SessionId(self.last_id)
     }
 }
 
@@ -309,12 +258,12 @@ impl Attachment {
 
     /// Ends a subscription of the session.
     pub fn unsubscribe(&self, filter: &Filter) {
-        self.hub.unsubscribe(self.id, &self.mailbox, filter);
+        self.hub.unsubscribe(self.id, filter);
     }
 
     /// Ends everything that an earlier connection left of the session [MQTT-3.1.2-4].
     pub fn start_clean(&self, earlier: &SessionState) {
-        self.hub.unsubscribe_all(self.id, &self.mailbox, earlier);
+        self.hub.unsubscribe_all(self.id, earlier);
         self.mailbox.clear();
     }
 
@@ -335,7 +284,7 @@ impl Attachment {
                 Some(Kept { state: remains.state, mailbox, until, will: remains.will })
             }
             None => {
-                self.hub.unsubscribe_all(self.id, &self.mailbox, &remains.state);
+                self.hub.unsubscribe_all(self.id, &remains.state);
                 None
             }
         };

@@ -85,6 +85,11 @@ impl Inbound {
         Some((ack, answer?))
     }
 
+    /// None is under way: no memory is needed for any.
+    pub(super) fn rest(&mut self) {
+        self.owed.shrink_to_fit();
+    }
+
     /// Messages under way, at any QoS.
     pub(super) fn len(&self) -> usize {
         self.owed.len()

@@ -185,6 +185,14 @@ impl Session {
         self.outputs.pop_front()
     }
 
+    /// Gives back memory that was needed while something was under way, if nothing is.
+    pub fn rest(&mut self) {
+        if self.outputs.is_empty() && self.inbound.is_empty() {
+            self.outputs = VecDeque::new();
+            self.inbound.rest();
+        }
+    }
+
     /// When to call [`Session::handle_timeout`], while the socket is read.
     pub fn poll_timeout(&self) -> Instant {
         self.silent_at().map_or(self.terms.grant_ends, |silent| silent.min(self.terms.grant_ends))

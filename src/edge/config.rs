@@ -55,6 +55,11 @@ pub struct Config {
     pub messages_per_second_max: u64,
     /// Bytes a second of one client, likewise.
     pub bytes_per_second_max: u64,
+    /// Bytes of packets that are larger than 16 KiB and not whole yet, of all clients together; beyond, sockets wait unread.
+    pub large_packets_bytes_max: usize,
+    /// How long a client may take for one such packet.
+    #[serde(with = "humantime_serde")]
+    pub packet_timeout: Duration,
     /// How long a client may leave unread what was sent to it.
     #[serde(with = "humantime_serde")]
     pub write_timeout: Duration,
@@ -83,6 +88,8 @@ impl Default for Config {
             connection_rate_per_address_max: 1_000,
             messages_per_second_max: 10_000,
             bytes_per_second_max: 16 * 1024 * 1024,
+            large_packets_bytes_max: 64 * 1024 * 1024,
+            packet_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
         }
     }
@@ -105,6 +112,8 @@ impl Config {
             outside("connection_rate_per_address_max", self.connection_rate_per_address_max, 1..=u64::MAX),
             outside("messages_per_second_max", self.messages_per_second_max, 1..=u64::MAX),
             outside("bytes_per_second_max", self.bytes_per_second_max, 1024..=u64::MAX),
+            outside("large_packets_bytes_max", self.large_packets_bytes_max, 1024..=usize::MAX),
+            outside("packet_timeout", self.packet_timeout, Duration::from_secs(1)..=Duration::from_secs(3600)),
             outside("write_timeout", self.write_timeout, Duration::from_secs(1)..=Duration::from_secs(3600)),
         ];
         let tls = tls_mistakes(TlsKeys {

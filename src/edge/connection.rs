@@ -6,16 +6,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant as Deadline, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use super::handshake::{self, Accepted, Greeted};
 use super::listener::House;
+use super::metrics::Throttled;
+use super::room::Share;
 use super::throttle::Throttle;
 use super::wire::{Moved, Reading, Wire};
 use crate::broker::{Attachment, Ended, Held, Intake, Output, Present, Queued, Remains, Session, Will};
-use crate::mqtt::{PACKET_BYTES_MAX, Packet};
+use crate::mqtt::{PACKET_BYTES_MAX, Packet, ReasonCode};
 
 /// Messages that are taken from the mailbox at a time. Some 64 of the size of a reading make a write as large as one may be.
 const MAIL_AT_ONCE: usize = 64;
@@ -32,15 +35,20 @@ pub(super) async fn serve<S>(
     S: AsyncRead + AsyncWrite,
 {
     let mut wire = Wire::new(stream, &house.config);
-    let greeted = stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline)).await;
+    // What is done once is in boxes, which go when it is done; the rest is what an idle connection holds.
+    let greeted = Box::pin(stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline))).await;
     match greeted.unwrap_or(Greeted::Gone) {
-        Greeted::In(accepted) => Connection::new(wire, *accepted, peer, house.clone()).run(stop).await,
-        Greeted::Out { answer, version, pause } => {
-            stop.run_until_cancelled(wire.rest(pause)).await;
-            wire.send(*answer, version, PACKET_BYTES_MAX);
-            wire.close().await;
+        Greeted::In(accepted) => {
+            let mut connection = Connection::new(wire, *accepted, peer, house.clone());
+            let ended = connection.run(stop).await;
+            Box::pin(connection.finish(ended)).await;
         }
-        Greeted::Gone => wire.close().await,
+        Greeted::Out { answer, version, pause } => {
+            Box::pin(stop.run_until_cancelled(wire.rest(pause))).await;
+            wire.send(*answer, version, PACKET_BYTES_MAX);
+            Box::pin(wire.close()).await;
+        }
+        Greeted::Gone => Box::pin(wire.close()).await,
     }
 }
 
@@ -58,6 +66,8 @@ struct Connection<S> {
     /// Empty between two events; what it has grown to is used again.
     mail: VecDeque<Queued>,
     throttle: Throttle,
+    /// What it has of the room for large packets.
+    room: Share,
     /// True: the client was faster than it may be, and is not read now.
     is_throttled: bool,
     /// Since when the client has not taken what lies in `unsent`.
@@ -68,6 +78,7 @@ enum Event {
     Moved(Moved),
     Intake,
     Settled,
+    Room(Option<OwnedSemaphorePermit>),
     Mail,
     Timeout,
     SentAway,
@@ -84,6 +95,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             intake: house.broker.intake(),
             held: None,
             throttle: Throttle::new(&house.config, now()),
+            room: Share::None,
             house,
             peer,
             reading: Reading::On,
@@ -93,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    async fn run(mut self, stop: CancellationToken) {
+    async fn run(&mut self, stop: CancellationToken) -> Ended {
         let mut stopping = false;
         loop {
             self.handle_received();
@@ -103,9 +115,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 self.session.end(Ended::ShuttingDown);
             }
             if let Some(ended) = self.session.ended() {
-                return self.finish(ended).await;
+                return ended;
             }
             self.choose_reading(stopping);
+            self.session.rest();
             let event = self.next_event(&stop, stopping).await;
             stopping |= matches!(event, Event::Stop);
             self.handle(event);
@@ -124,6 +137,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 Event::Intake
             }
             () = settled(&mut self.held), if self.held.is_some() => Event::Settled,
+            pieces = self.house.room.take(self.room.wanted().unwrap_or(0)), if self.room.wanted().is_some() => Event::Room(pieces),
             () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
             () = tokio::task::yield_now(), if wants_mail && self.session.has_backlog() => Event::Mail,
             _ = &mut self.attachment.sent_away => Event::SentAway,
@@ -140,6 +154,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             Event::Timeout => self.handle_timeout(),
             Event::SentAway => self.session.end(Ended::TakenOver),
             Event::Settled => self.held = None,
+            Event::Room(pieces) => {
+                let until = now() + self.house.config.packet_timeout;
+                self.room = pieces.map_or(Share::None, |pieces| Share::Held { _pieces: pieces, until });
+            }
             Event::Intake | Event::Mail | Event::Stop => {}
         }
     }
@@ -149,23 +167,49 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let now = now();
         loop {
             self.look_at_pace(now);
-            if self.is_throttled || self.is_holding() || !self.session.wants_packets() {
+            if self.is_throttled {
                 return;
+            }
+            if self.must_wait() {
+                return self.answer_pings(now);
             }
             match self.wire.poll_packet() {
                 Ok(Some(packet)) => {
+                    self.room = Share::None;
                     if !self.session.awaits(&packet) {
                         self.throttle.take_packet(now);
                     }
                     self.session.handle_packet(packet, now);
                     self.carry_out(now);
                 }
-                Ok(None) => return,
+                Ok(None) => return self.look_at_room(),
                 Err(error) => {
                     debug!(peer = %self.peer, %error, "The client broke the protocol.");
                     self.session.end(Ended::PeerMisbehaved(error.reason()));
                 }
             }
+        }
+    }
+
+    fn look_at_room(&mut self) {
+        let wanted = self.room.wanted();
+        self.room.look_at(self.wire.packet_at_hand());
+        if self.room.wanted() != wanted {
+            self.house.metrics.throttled.inc(Throttled::LargePackets);
+        }
+    }
+
+    /// True: the client's next message has to wait for those before it.
+    fn must_wait(&self) -> bool {
+        self.is_holding() || !self.session.wants_packets()
+    }
+
+    /// What a client has sent may have to wait for as long as the database is away, and it asks meanwhile whether we are there.
+    fn answer_pings(&mut self, now: Instant) {
+        while self.session.ended().is_none() && self.throttle.met(now).is_none() && self.wire.take_ping() {
+            self.throttle.take_packet(now);
+            self.session.handle_packet(Packet::PingReq, now);
+            self.carry_out(now);
         }
     }
 
@@ -203,6 +247,10 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         if self.stalled_since.is_some_and(|since| now >= since + self.house.config.write_timeout) {
             return self.session.end(Ended::NotReading);
         }
+        if self.room.until().is_some_and(|until| now >= until) {
+            debug!(peer = %self.peer, "A large packet takes too long.");
+            return self.session.end(Ended::PeerMisbehaved(ReasonCode::QuotaExceeded));
+        }
         if let Some(held) = &mut self.held {
             held.handle_timeout(now);
         }
@@ -232,17 +280,19 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         }
     }
 
-    /// While the socket is not read the client cannot be blamed for its silence: the keep-alive begins anew afterwards.
+    /// While the client's messages are not read it cannot be blamed for its silence: the keep-alive begins anew afterwards.
     fn choose_reading(&mut self, stopping: bool) {
-        let wanted = !stopping
-            && !self.is_throttled
-            && !self.is_holding()
-            && self.session.wants_packets()
-            && !self.wire.is_congested();
-        if wanted && self.reading == Reading::Off {
+        let before = self.reading;
+        self.reading = if stopping || self.is_throttled || self.room.wanted().is_some() || self.wire.is_congested() {
+            Reading::Off
+        } else if self.must_wait() {
+            Reading::Ahead
+        } else {
+            Reading::On
+        };
+        if self.reading == Reading::On && before != Reading::On {
             self.session.handle_resumed(now());
         }
-        self.reading = if wanted { Reading::On } else { Reading::Off };
         if self.wire.is_flushed() {
             self.stalled_since = None;
         } else {
@@ -258,12 +308,12 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     fn next_timeout(&self) -> Instant {
         let session = match self.reading {
             Reading::On => self.session.poll_timeout(),
-            Reading::Off => self.session.grant_ends(),
+            Reading::Ahead | Reading::Off => self.session.grant_ends(),
         };
         let stalled = self.stalled_since.map(|since| since + self.house.config.write_timeout);
         let free = self.is_throttled.then(|| self.throttle.free_at());
         let held = self.held.as_ref().and_then(Held::poll_timeout);
-        [stalled, free, held].into_iter().flatten().fold(session, Instant::min)
+        [stalled, free, held, self.room.until()].into_iter().flatten().fold(session, Instant::min)
     }
 
     /// Gives the session back first, so that a connection that waits for it need not wait for this socket.
@@ -309,4 +359,25 @@ fn let_go(session: Session, attachment: Attachment) -> Option<Will> {
 #[expect(clippy::disallowed_methods, reason = "the connection is a driver")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn future_bytes<A, B, C, D, E, F>(_: impl FnOnce(A, B, C, D, E) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// A buffer or a handshake that is not in a box of its own would be held by every idle connection, for as long as it lives.
+    #[test]
+    fn the_task_of_an_idle_connection_holds_the_session_and_little_else() {
+        let bytes = future_bytes(|stream: TcpStream, peer, house: &'static Arc<House>, deadline, stop| {
+            serve(stream, peer, house, deadline, stop)
+        });
+        assert!(size_of::<Connection<TcpStream>>() <= 1024, "{}", size_of::<Connection<TcpStream>>());
+        assert!(bytes <= 3 * 1024, "{bytes}");
+    }
 }

@@ -194,7 +194,8 @@ fn login_code(refused: LoginRefused) -> ReasonCode {
 fn session_key(connect: &Connect, grant: &Grant) -> Result<SessionKey, TurnedAway> {
     let principal = grant.principal().clone();
     let client_id = match (&principal, connect.client_id.as_str()) {
-        (Principal::Device(id), "") => id.clone(),
+        // Its login has it so, and one text does for both.
+        (Principal::Device(id), _) => id.clone(),
         (Principal::Service(_), "") => random_client_id()?,
         (_, given) => given.into(),
     };

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::metrics::TurnedAway;
+use super::room::Room;
 use super::transport::{self, Transport};
 use super::{Config, Metrics};
 use crate::auth::Auth;
@@ -37,6 +38,8 @@ pub struct House {
     pub(super) broker: Broker,
     /// What the door counts.
     pub(super) metrics: Metrics,
+    /// Room for what is large.
+    pub(super) room: Room,
     crowd: Crowd,
     declining: Semaphore,
     warnings: Mutex<Pace>,
@@ -50,7 +53,8 @@ impl House {
             per_second_max: config.connection_rate_per_address_max,
         });
         let declining = Semaphore::new(DECLINED_AT_A_TIME);
-        House { config, auth, broker, metrics, crowd, declining, warnings: Mutex::new(Pace::new(now())) }
+        let room = Room::new(&config);
+        House { config, auth, broker, metrics, room, crowd, declining, warnings: Mutex::new(Pace::new(now())) }
     }
 
     /// Whether one more client of this address may come, which is counted if not.
@@ -210,7 +214,8 @@ impl Place {
     fn spawn<F: Future<Output = ()> + Send + 'static>(self, client: impl FnOnce(Arc<House>, CancellationToken) -> F) {
         let Place { entrance: Entrance { house, connections, closing, .. }, slot, guest } = self;
         let open = Open::count(&house.metrics);
-        let served = client(house, closing);
+        // In a box, since the task below would hold room for it twice: as what it was given and as what it awaits.
+        let served = Box::pin(client(house, closing));
         connections.spawn(async move {
             served.await;
             drop((open, guest, slot));

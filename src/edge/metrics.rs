@@ -34,9 +34,11 @@ pub(super) enum Throttled {
     Messages,
     /// That of bytes.
     Bytes,
+    /// That of all large packets together.
+    LargePackets,
 }
 
-label! { Throttled as "by": Messages = "messages", Bytes = "bytes" }
+label! { Throttled as "by": Messages = "messages", Bytes = "bytes", LargePackets = "large_packets" }
 
 /// Why a client did not come in.
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +100,7 @@ impl Metrics {
             ),
             throttled: registry.counter_by(
                 "sealgate_edge_throttled_total",
-                "How often a client's socket was not read because the client was faster than it may be.",
+                "How often a client's socket was not read for a while because of a bound of its own or of all.",
             ),
             refused: registry.counter_by("sealgate_edge_refused_total", "Clients that did not come in."),
             plaintext: registry.gauge(

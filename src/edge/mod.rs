@@ -10,6 +10,7 @@ mod connection;
 mod handshake;
 mod listener;
 mod metrics;
+mod room;
 mod throttle;
 mod transport;
 mod wire;

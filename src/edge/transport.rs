@@ -43,11 +43,11 @@ pub(super) async fn open(
     // Answers are small and awaited: Nagle's algorithm would hold them back.
     let _ = socket.set_nodelay(true);
     let deadline = now() + house.config.connect_timeout;
-    let named = named(&mut socket, peer, proxy_protocol, house, deadline);
+    let named = Box::pin(named(&mut socket, peer, proxy_protocol, house, deadline));
     let Some(Some(peer)) = stop.run_until_cancelled(named).await else { return };
     let guest = match (house.welcome(peer), &transport) {
         (Ok(guest), _) => guest,
-        (Err(why), Transport::Tcp) => return decline(socket, peer, house, why, stop).await,
+        (Err(why), Transport::Tcp) => return Box::pin(decline(socket, peer, house, why, stop)).await,
         (Err(_), Transport::Tls(_)) => return,
     };
     match transport {

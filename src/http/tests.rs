@@ -34,10 +34,6 @@ struct Server {
 }
 
 async fn server(limits: Limits) -> Server {
-    server_for(limits, CrowdBounds::NONE).await
-}
-
-async fn server_for(limits: Limits, bounds: CrowdBounds) -> Server {
     let (slow_began, slow_may_end) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
     let (began, may_end) = (Arc::clone(&slow_began), Arc::clone(&slow_may_end));
     let slow = || async move {
@@ -49,7 +45,7 @@ async fn server_for(limits: Limits, bounds: CrowdBounds) -> Server {
     let reads = in_time(Router::new().route("/read", post(|_: Bytes| async {})), SHORT);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let guard = Guard::new(bounds, Metrics::new(&Registry::default(), "test"));
+    let guard = Guard::new(CrowdBounds::NONE, Metrics::new(&Registry::default(), "test"));
     let socket = Socket { listener, proxy_protocol: ProxyProtocol::Off, identity: None };
     let task = tokio::spawn(serve(socket, router.merge(reads), limits, guard, stop.clone()));
     Server { address, stop, task, slow_began, slow_may_end }
@@ -143,22 +139,6 @@ async fn at_the_bound_a_client_waits_until_another_leaves() {
     assert!(waits.is_err(), "the third client is not served beside the others");
     drop(held);
     assert_eq!(next.read(&mut byte).await.unwrap(), 1);
-}
-
-#[tokio::test]
-async fn an_address_with_as_many_connections_as_it_may_have_is_told_so() {
-    let server = server_for(WIDE, CrowdBounds { open_max: 1, per_second_max: u64::MAX }).await;
-    let held = server.served().await;
-    let answer = read_to_end(server.sent(REQUEST).await).await;
-    assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("retry-after: 1"), "{answer}");
-    drop(held);
-    // The server notices the end of the other connection when it does.
-    while !read_to_end(server.sent(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await)
-        .await
-        .contains("200")
-    {
-        tokio::task::yield_now().await;
-    }
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use sealgate::mqtt::{Packet, QoS, ReasonCode, Version};
 use tokio::task::JoinHandle;
 
-use crate::harness::{Device, Gateway, Login, eventually};
+use crate::harness::{Client, Device, Gateway, Login, eventually};
 use crate::ingest::Lock;
 
 /// More than a client library has under way at a time.
@@ -107,4 +108,37 @@ async fn the_database_away_for_three_keep_alives_costs_no_connection_and_no_mess
     }
     assert_eq!(gateway.metrics().value("sealgate_edge_accepted_total", &[]), 2.0, "nobody had to connect again");
     assert!(gateway.law_holds());
+}
+
+#[test]
+fn who_waits_for_the_common_bound_is_heard_and_served_in_turn() {
+    let gateway =
+        Gateway::start_with(&[("ingest.in_flight_bytes_max", "1048576"), ("ingest.retry_delay_max", "100ms")]);
+    let (flood, quiet) = (gateway.add_device("flood"), gateway.add_device("quiet"));
+    let mut flooding = Client::of_device(&gateway, Version::V311, &flood);
+    let mut beside = Client::of_device(&gateway, Version::V5, &quiet);
+    let lock = Lock::take(&gateway);
+    for _ in 0..40 {
+        let mut large = flood.draft(1.0);
+        (large.content_format, large.payload) = (42, vec![7; 50_000]);
+        flooding.publish(&flood.topic(), QoS::AtLeastOnce, large.seal());
+    }
+    let in_flight = || gateway.metrics().value("sealgate_ingest_in_flight", &[]);
+    eventually("the common bound is met", || (in_flight() >= 20.0).then_some(()));
+    let sent: Vec<_> = (0..3).map(|_| beside.publish(&quiet.topic(), QoS::AtLeastOnce, quiet.seal(1.0))).collect();
+    for _ in 0..3 {
+        beside.send(&Packet::PingReq);
+        assert_eq!(beside.receive(), Packet::PingResp, "it is heard while its messages wait");
+    }
+    assert!(in_flight() < 30.0, "the rest of the flood waits in its socket");
+    assert!(gateway.law_holds());
+    drop(lock);
+    for packet_id in sent {
+        let Packet::PubAck(ack) = beside.receive() else { panic!("a PUBACK") };
+        assert_eq!((Some(ack.packet_id), ack.code), (packet_id, ReasonCode::Success), "in order, [MQTT-4.6.0-2]");
+    }
+    for _ in 0..40 {
+        assert!(matches!(flooding.receive(), Packet::PubAck(_)));
+    }
+    assert_eq!(gateway.metrics().value("sealgate_ingest_stored_total", &[]), 43.0);
 }

@@ -15,6 +15,7 @@ mod demo;
 mod edge;
 mod envelopes;
 mod fleet;
+mod half_open;
 mod ingest;
 mod kill;
 mod limits;

@@ -76,8 +76,9 @@ fn a_session_that_is_away_keeps_qos_1_alone_and_nobody_waits_for_it() {
 fn those_in_line_come_in_their_order_when_the_queue_is_half_empty() {
     let now = start();
     let mailbox = mailbox(4, 10_000);
-    let answers = ["1", "2", "3", "4"].map(|payload| mailbox.put(&message(payload), QoS::AtLeastOnce));
-    assert_eq!(answers, [Put::Queued; 4]);
+    for payload in ["1", "2", "3", "4"] {
+        mailbox.put(&message(payload), QoS::AtLeastOnce);
+    }
     let slips = ["5", "6", "7"].map(|payload| waiting(&mailbox, payload, now).0);
     assert_eq!(taken(&mailbox, 1, now), ["1"]);
     assert_eq!(slips.each_ref().map(|slip| slip.outcome()), [None; 3]);

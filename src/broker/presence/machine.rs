@@ -158,7 +158,7 @@ impl Machine {
 
     /// The next status that is to be told.
     pub(super) fn poll_untold(&mut self) -> Option<(Arc<str>, Status)> {
-        let device_id = self.untold.pop_front()?;
+        let device_id = next(&mut self.untold)?;
         let device = self.devices.get_mut(&device_id)?;
         device.is_untold = false;
         Some((device_id, device.status))
@@ -166,7 +166,7 @@ impl Machine {
 
     /// The next status that is to be saved.
     pub(super) fn poll_unsaved(&mut self) -> Option<(Arc<str>, Status)> {
-        let device_id = self.unsaved.pop_front()?;
+        let device_id = next(&mut self.unsaved)?;
         let device = self.devices.get_mut(&device_id)?;
         device.is_unsaved = false;
         Some((device_id, device.status))
@@ -205,6 +205,15 @@ impl Machine {
             self.unsaved.push_back(device_id.clone());
         }
     }
+}
+
+/// Takes the first one out. Once it is empty, a queue gives the room back that a whole fleet took.
+fn next(queue: &mut VecDeque<Arc<str>>) -> Option<Arc<str>> {
+    let device_id = queue.pop_front()?;
+    if queue.is_empty() {
+        *queue = VecDeque::new();
+    }
+    Some(device_id)
 }
 
 #[cfg(test)]

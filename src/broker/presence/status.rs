@@ -83,8 +83,9 @@ impl Status {
             address: self.address,
             version: version_text(self.version),
         };
-        let payload = Bytes::from(serde_json::to_vec(&told).unwrap_or_default());
-        let topic = Topic::new(format!("devices/{device_id}/status"))?;
+        // Without the room that it grew in: it is kept for as long as the device is known.
+        let payload = Bytes::from(serde_json::to_vec(&told).unwrap_or_default().into_boxed_slice());
+        let topic = Topic::new(format!("devices/{device_id}/status").as_str())?;
         Ok(Message { retain: true, properties: JSON.clone(), ..Message::plain(topic, payload, QoS::AtLeastOnce) })
     }
 

@@ -11,7 +11,7 @@
 //! A member is served where the bytes come back, not where it asks again: one that is slow to ask again holds its own bytes and
 //! nobody up. What was taken while nobody waited is not taken back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A member's name in its pool.
@@ -22,14 +22,19 @@ pub(super) struct MemberId(u64);
 pub(super) struct Pool<T> {
     bytes_max: usize,
     members: HashMap<MemberId, Member<T>, BuildHasherDefault<NumberHasher>>,
-    /// The members whose request is [`Request::Queued`], each once. As many as members at most.
-    queue: VecDeque<MemberId>,
+    /// The members whose request is [`Request::Queued`], each once, by their turn: one that leaves is found without a search. As many
+    /// as members at most.
+    queue: BTreeMap<Turn, MemberId>,
+    last_turn: Turn,
     served: Vec<MemberId>,
     next_id: u64,
     used: usize,
     waiting: usize,
     active: usize,
 }
+
+/// Lower ones are served first.
+type Turn = u64;
 
 struct Member<T> {
     tag: T,
@@ -42,7 +47,7 @@ struct Member<T> {
 enum Request {
     None,
     /// Waits for its turn.
-    Queued(usize),
+    Queued(usize, Turn),
     /// Over its part: waits for its own bytes to come back.
     Aside(usize),
     /// Served, and charged already; waits for its member to fetch it.
@@ -54,7 +59,8 @@ impl<T: Clone> Pool<T> {
         Pool {
             bytes_max,
             members: HashMap::default(),
-            queue: VecDeque::new(),
+            queue: BTreeMap::new(),
+            last_turn: 0,
             served: Vec::new(),
             next_id: 0,
             used: 0,
@@ -126,13 +132,15 @@ impl<T: Clone> Pool<T> {
         let member = &self.members[&id];
         match member.request {
             Request::Granted(granted) if granted == cost => return,
-            Request::Queued(_) => return self.update(id, |member| member.request = Request::Queued(cost)),
+            Request::Queued(_, turn) => return self.update(id, |member| member.request = Request::Queued(cost, turn)),
             Request::Granted(_) => self.withdraw(id),
             Request::None | Request::Aside(_) => {}
         }
         if self.within_part(id, cost) {
-            self.update(id, |member| member.request = Request::Queued(cost));
-            self.queue.push_back(id);
+            self.last_turn += 1;
+            let turn = self.last_turn;
+            self.update(id, |member| member.request = Request::Queued(cost, turn));
+            self.queue.insert(turn, id);
         } else {
             self.update(id, |member| member.request = Request::Aside(cost));
         }
@@ -140,15 +148,15 @@ impl<T: Clone> Pool<T> {
 
     /// Grants what fits, in order, and stops at the first that does not.
     fn serve(&mut self) {
-        while let Some(&id) = self.queue.front() {
-            let Request::Queued(cost) = self.members[&id].request else {
+        while let Some((_, &id)) = self.queue.first_key_value() {
+            let Request::Queued(cost, _) = self.members[&id].request else {
                 unreachable!("the queue holds who is queued")
             };
             let within_part = self.within_part(id, cost);
             if within_part && self.used + cost > self.bytes_max {
                 return;
             }
-            self.queue.pop_front();
+            self.queue.pop_first();
             if within_part {
                 self.grant(id, cost);
             } else {
@@ -176,7 +184,7 @@ impl<T: Clone> Pool<T> {
     fn withdraw(&mut self, id: MemberId) {
         match self.members[&id].request {
             Request::Granted(cost) => self.update(id, |member| member.held -= cost),
-            Request::Queued(_) => self.queue.retain(|queued| *queued != id),
+            Request::Queued(_, turn) => drop(self.queue.remove(&turn)),
             Request::None | Request::Aside(_) => {}
         }
         self.update(id, |member| member.request = Request::None);
@@ -207,7 +215,7 @@ impl<T: Clone> Pool<T> {
 
 impl<T> Member<T> {
     fn waits(&self) -> bool {
-        matches!(self.request, Request::Queued(_) | Request::Aside(_))
+        matches!(self.request, Request::Queued(..) | Request::Aside(_))
     }
 
     fn is_active(&self) -> bool {
@@ -236,6 +244,8 @@ impl Hasher for NumberHasher {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -116,6 +116,19 @@ impl Decoder {
         }
     }
 
+    /// Where in `buffer` a whole PINGREQ begins, behind whole packets that nobody has taken yet.
+    pub fn find_ping(&self, buffer: &BytesMut) -> Option<usize> {
+        let mut at = 0;
+        loop {
+            let rest = buffer.get(at..)?;
+            if rest.starts_with(&PINGREQ) {
+                return Some(at);
+            }
+            let length = varint::read(rest.get(1..)?).ok().flatten()?;
+            at = at.checked_add(1 + length.bytes)?.checked_add(length.value as usize)?;
+        }
+    }
+
     /// How large the packet at hand may be.
     fn bytes_max(&self) -> u32 {
         match (self.peer, self.version) {
@@ -236,6 +249,8 @@ fn body(kind: Kind, first: u8, body: Bytes, version: Version, peer: Peer) -> Res
     })
 }
 
+/// PINGREQ, which bears nothing [MQTT-3.12.1].
+const PINGREQ: [u8; 2] = [0xC0, 0];
 const HEADER_BYTES_MIN: usize = 2;
 
 #[cfg(test)]
