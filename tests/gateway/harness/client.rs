@@ -113,7 +113,9 @@ impl Client {
     pub(crate) fn send_what_fits(&mut self, bytes: &[u8]) {
         self.stream.set_nonblocking(true).unwrap();
         let mut left = bytes;
-        while let Ok(count) = self.stream.write(left) {
+        while !left.is_empty()
+            && let Ok(count) = self.stream.write(left)
+        {
             left = &left[count..];
         }
         self.stream.set_nonblocking(false).unwrap();
