@@ -229,6 +229,8 @@ impl Client {
                 Read::Some
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Read::TimedOut,
+            // A signal came between, as to a process that is stopped and goes on.
+            Err(error) if error.kind() == ErrorKind::Interrupted => Read::Some,
             // A gateway that closes with bytes unread resets the connection.
             Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => Read::End,
             Err(error) => panic!("{error}"),
