@@ -33,7 +33,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<Arc<Flee
     Ok(fleet)
 }
 
-fn log_in(added: &Added, public: SocketAddr) -> Result<Credentials> {
+pub(crate) fn log_in(added: &Added, public: SocketAddr) -> Result<Credentials> {
     Ok(Credentials {
         device_id: added.text("device_id")?.to_owned(),
         key: hex::decode(added.text("seal_key")?)?.try_into().ok().context("a key has 32 bytes")?,

@@ -20,7 +20,7 @@ use super::common::wire::{Login, acknowledge, connect, packet_id, subscribe, who
 use super::fleet::{Device, Fleet};
 
 /// A whole run may not take longer.
-const RUN_MAX: Duration = Duration::from_secs(120);
+pub(crate) const RUN_MAX: Duration = Duration::from_secs(120);
 /// A subscriber that hears nothing for so long has got what it gets.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -97,7 +97,7 @@ async fn drive(
     Ok(Measured { acknowledged: latencies.len(), relayed, took, server_cpu, own_cpu, latencies })
 }
 
-struct Publisher<'d> {
+pub(crate) struct Publisher<'d> {
     stream: TcpStream,
     device: &'d Device,
     window: usize,
@@ -106,13 +106,13 @@ struct Publisher<'d> {
 }
 
 impl<'d> Publisher<'d> {
-    fn new(stream: TcpStream, device: &'d Device, window: usize) -> Self {
+    pub(crate) fn new(stream: TcpStream, device: &'d Device, window: usize) -> Self {
         let count = device.envelopes.len();
         Publisher { stream, device, window, sent_at: Vec::with_capacity(count), latencies: Vec::with_capacity(count) }
     }
 
     /// Sends everything; the time that each acknowledgement took.
-    async fn publish(mut self) -> Result<Vec<Duration>> {
+    pub(crate) async fn publish(mut self) -> Result<Vec<Duration>> {
         let total = self.device.envelopes.len();
         let mut buffer = BytesMut::with_capacity(4096);
         while self.latencies.len() < total {

@@ -10,6 +10,7 @@
 mod bare;
 #[path = "../common/mod.rs"]
 mod common;
+mod fair;
 mod fleet;
 mod gateway;
 mod load;
@@ -46,6 +47,9 @@ struct Options {
     /// The bare insert alone.
     #[arg(long, conflicts_with = "gateway_only")]
     bare_only: bool,
+    /// What one device at full speed costs the others, and nothing else.
+    #[arg(long, conflicts_with_all = ["gateway_only", "bare_only"])]
+    fair: bool,
     /// What `cargo bench` and `cargo test` say to each benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -69,6 +73,9 @@ fn main() -> Result<()> {
     let total = options.devices * options.messages;
     ensure!((1..=MESSAGES_MAX).contains(&total), "{total} messages a round are none, or more than {MESSAGES_MAX}");
     ensure!((1..=99).contains(&options.devices) && options.window <= 65_535 && options.rounds >= 1, "see --help");
+    if options.fair {
+        return fair::measure(&options);
+    }
     let mut report = Report::new(total, &options);
     let ways = if options.gateway_only { Vec::new() } else { bare::tuned(&options, &mut report)? };
     for round in 1..=options.rounds {

@@ -1,0 +1,139 @@
+//! What one device at full speed costs the others: their latency with it and without it, on one gateway, in turn.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::Options;
+use super::common::gateway::House;
+use super::common::process::{Scratch, now};
+use super::common::wire::{connect, whole_packet};
+use super::fleet::{Fleet, name};
+use super::gateway::log_in;
+use super::load::{Publisher, RUN_MAX};
+
+/// How many devices send now and then.
+const QUIET: usize = 20;
+/// How many messages each of them sends in one part of a round, and how often.
+const MESSAGES: usize = 200;
+const INTERVAL: Duration = Duration::from_millis(20);
+/// What the fast one has to send; more than it can while the others send theirs.
+const FLOOD: usize = 100_000;
+
+/// The latencies of the quiet ones, from PUBLISH to PUBACK, in order of length.
+struct Latencies(Vec<Duration>);
+
+/// Measures and prints.
+pub(crate) fn measure(options: &Options) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut ratios = Vec::new();
+    println!("{QUIET} devices, each with a message in {INTERVAL:?}; PUBLISH to PUBACK, p50 and p99 in ms");
+    for round in 1..=options.rounds {
+        let (alone, beside) = runtime.block_on(async { timeout(RUN_MAX, measure_round(options)).await })??;
+        ratios.push(beside.at(0.99).as_secs_f64() / alone.at(0.99).as_secs_f64());
+        println!(
+            "round {round}: alone {} {}, beside one at full speed {} {}, ratio of the p99 {:.2}",
+            alone.millis(0.5),
+            alone.millis(0.99),
+            beside.millis(0.5),
+            beside.millis(0.99),
+            ratios[round - 1]
+        );
+    }
+    ratios.sort_unstable_by(f64::total_cmp);
+    println!("median of the ratios {:.2}   goal: at most 2", ratios[ratios.len() / 2]);
+    Ok(())
+}
+
+async fn measure_round(options: &Options) -> Result<(Latencies, Latencies)> {
+    let scratch = Scratch::new("end_to_end", "fair")?;
+    let house = House::new(&scratch)?;
+    let added = house.add_devices(&(0..=QUIET).map(name).collect::<Vec<_>>())?;
+    let gateway = house.serve(&[])?;
+    let mut credentials = added.iter().map(|added| log_in(added, gateway.public)).collect::<Result<Vec<_>>>()?;
+    let fast = Arc::new(Fleet::seal(&credentials.split_off(QUIET), FLOOD)?);
+    let quiet = Arc::new(Fleet::seal(&credentials, 2 * MESSAGES)?);
+    let mut streams = Vec::new();
+    for device in &quiet.devices {
+        streams.push(connect(gateway.mqtt, &device.device_id, device.login(), 1).await?);
+    }
+    let (alone, streams) = now_and_then(&quiet, streams, 0..MESSAGES).await?;
+    let device = &fast.devices[0];
+    let stream = connect(gateway.mqtt, &device.device_id, device.login(), options.window).await?;
+    let (flooding, window) = (fast.clone(), options.window);
+    let flood = tokio::spawn(async move { Publisher::new(stream, &flooding.devices[0], window).publish().await });
+    let (beside, _) = now_and_then(&quiet, streams, MESSAGES..2 * MESSAGES).await?;
+    ensure!(!flood.is_finished(), "the fast one has run out of messages, or its connection has ended");
+    flood.abort();
+    Ok((alone, beside))
+}
+
+/// Each device sends its messages, one after the other; gives the connections back.
+async fn now_and_then(
+    fleet: &Arc<Fleet>,
+    streams: Vec<TcpStream>,
+    messages: Range<usize>,
+) -> Result<(Latencies, Vec<TcpStream>)> {
+    let mut sending = JoinSet::new();
+    for (index, stream) in streams.into_iter().enumerate() {
+        let (fleet, messages) = (fleet.clone(), messages.clone());
+        sending.spawn(async move {
+            // Not all at the same moment.
+            sleep(INTERVAL * u32::try_from(index)? / u32::try_from(QUIET)?).await;
+            send(&fleet, index, stream, messages).await
+        });
+    }
+    let (mut latencies, mut streams) = (Vec::new(), Vec::new());
+    while let Some(sent) = sending.join_next().await {
+        let (index, stream, measured) = sent??;
+        latencies.extend(measured);
+        streams.push((index, stream));
+    }
+    latencies.sort_unstable();
+    streams.sort_by_key(|(index, _)| *index);
+    Ok((Latencies(latencies), streams.into_iter().map(|(_, stream)| stream).collect()))
+}
+
+async fn send(
+    fleet: &Fleet,
+    index: usize,
+    mut stream: TcpStream,
+    messages: Range<usize>,
+) -> Result<(usize, TcpStream, Vec<Duration>)> {
+    let device = &fleet.devices[index];
+    let (mut latencies, mut buffer) = (Vec::new(), BytesMut::new());
+    for message in messages {
+        let packet = message * device.packet_bytes..(message + 1) * device.packet_bytes;
+        let began = now();
+        stream.write_all(&device.packets[packet]).await?;
+        let answer = loop {
+            if let Some(answer) = whole_packet(&mut buffer)? {
+                break answer;
+            }
+            ensure!(stream.read_buf(&mut buffer).await? > 0, "the server closed the connection");
+        };
+        let code = answer.get(4).copied().unwrap_or(0);
+        ensure!(answer[0] == 0x40 && code == 0, "{} was answered by {answer:02x?}", device.device_id);
+        let took = now() - began;
+        latencies.push(took);
+        sleep(INTERVAL.saturating_sub(took)).await;
+    }
+    Ok((index, stream, latencies))
+}
+
+impl Latencies {
+    fn at(&self, part: f64) -> Duration {
+        self.0[((self.0.len() - 1) as f64 * part) as usize]
+    }
+
+    fn millis(&self, part: f64) -> String {
+        format!("{:.2}", self.at(part).as_secs_f64() * 1e3)
+    }
+}
