@@ -105,6 +105,9 @@ impl Outbound {
 
     fn place_of(&self, id: NonZeroU16) -> Option<usize> {
         let (oldest, newest) = (self.unacknowledged.front()?.number, self.unacknowledged.back()?.number);
+        if id_of(oldest) == id {
+            return Some(0); // As a rule: [MQTT-4.6.0-2].
+        }
         // The first number from the oldest on that has this identifier; after it, each round of identifiers has one.
         let first = oldest + (u64::from(id.get()) - 1 + IDS - oldest % IDS) % IDS;
         let mut numbers = (first..=newest).step_by(IDS as usize);

@@ -89,7 +89,7 @@ impl Default for Config {
             messages_per_second_max: 10_000,
             bytes_per_second_max: 16 * 1024 * 1024,
             large_packets_bytes_max: 64 * 1024 * 1024,
-            packet_timeout: Duration::from_secs(60),
+            packet_timeout: Duration::from_secs(20),
             write_timeout: Duration::from_secs(60),
         }
     }

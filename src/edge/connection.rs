@@ -59,7 +59,8 @@ struct Connection<S> {
     present: Option<Present>,
     house: Arc<House>,
     intake: Intake,
-    /// A message that waits for its subscribers. Nothing further is carried out before it.
+    /// A message that waits for its subscribers. Nothing further is carried out before it, so nothing is read either: no subscriber is
+    /// waited for as long as the database may be.
     held: Option<Held>,
     peer: SocketAddr,
     reading: Reading,
@@ -167,7 +168,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         let now = now();
         loop {
             self.look_at_pace(now);
-            if self.is_throttled {
+            if self.is_throttled || self.held.is_some() {
                 return;
             }
             if self.must_wait() {
@@ -201,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
 
     /// True: the client's next message has to wait for those before it.
     fn must_wait(&self) -> bool {
-        self.is_holding() || !self.session.wants_packets()
+        self.intake.is_holding() || !self.session.wants_packets()
     }
 
     /// What a client has sent may have to wait for as long as the database is away, and it asks meanwhile whether we are there.
@@ -283,7 +284,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     /// While the client's messages are not read it cannot be blamed for its silence: the keep-alive begins anew afterwards.
     fn choose_reading(&mut self, stopping: bool) {
         let before = self.reading;
-        self.reading = if stopping || self.is_throttled || self.room.wanted().is_some() || self.wire.is_congested() {
+        let is_off = stopping || self.is_throttled || self.held.is_some() || self.room.wanted().is_some();
+        self.reading = if is_off || self.wire.is_congested() {
             Reading::Off
         } else if self.must_wait() {
             Reading::Ahead
@@ -298,11 +300,6 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         } else {
             self.stalled_since.get_or_insert_with(now);
         }
-    }
-
-    /// True: something of the client's waits for room, and nothing more of its is to come in meanwhile.
-    fn is_holding(&self) -> bool {
-        self.held.is_some() || self.intake.is_holding()
     }
 
     fn next_timeout(&self) -> Instant {

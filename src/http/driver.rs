@@ -201,6 +201,7 @@ struct Visit {
 
 impl Visit {
     /// The proxy's header and the handshake have together as long as the head of a request.
+    #[expect(clippy::disallowed_methods, reason = "a driver")]
     async fn be_served(
         mut self,
         mut stream: TcpStream,

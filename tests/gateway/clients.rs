@@ -162,7 +162,7 @@ async fn rumqttc_s_event_loop_at_3_1_1() {
     let (device, mut events) = AsyncClient::new(options(&world.device_login), 10);
     for frame in [world.device.seal(1.0), broken(&world.device)] {
         device.publish(world.device.topic(), QoS::AtLeastOnce, false, frame).await.unwrap();
-        until!(events, Event::Incoming(Packet::PubAck(_)) => ());
+        until!(events, Event::Incoming(Packet::PubAck(ack)) => ack);
     }
     let reading = until!(heard, Event::Incoming(Packet::Publish(publish)) => publish);
     assert_eq!(reading.topic, "readings/pump");

@@ -19,6 +19,7 @@ mod half_open;
 mod ingest;
 mod kill;
 mod limits;
+mod memory;
 mod metrics;
 mod presence;
 mod public;

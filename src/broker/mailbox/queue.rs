@@ -10,6 +10,8 @@ use super::{Bounds, Put, PutOrWait, Queued, cost};
 use crate::broker::retained::Change;
 use crate::mqtt::QoS;
 
+/// After so much no more is taken at a time: it is all encoded before the reader is asked whether it takes more.
+const TAKEN_BYTES_MAX: usize = 64 * 1024;
 /// Places that an empty queue keeps: a burst should not cost its memory for as long as the session is there.
 const IDLE_CAPACITY: usize = 16;
 
@@ -74,13 +76,18 @@ impl Queue {
     }
 
     pub(super) fn take(&mut self, count: usize, into: &mut VecDeque<Queued>) {
-        let count = count.min(self.waiting.len());
-        let before = into.len();
-        into.extend(self.waiting.drain(..count));
-        let bytes: usize = into.iter().skip(before).map(|queued| cost(&queued.message)).sum();
+        let (mut messages, mut bytes) = (0, 0);
+        while messages < count
+            && bytes < TAKEN_BYTES_MAX
+            && let Some(queued) = self.waiting.pop_front()
+        {
+            messages += 1;
+            bytes += cost(&queued.message);
+            into.push_back(queued);
+        }
         self.bytes -= bytes;
         self.bounds.together.sub(bytes);
-        self.patience.taken(count, bytes);
+        self.patience.taken(messages, bytes);
         if self.waiting.is_empty() {
             self.waiting.shrink_to(IDLE_CAPACITY);
         }

@@ -57,6 +57,16 @@ fn at_its_bound_the_newest_message_is_dropped() {
 }
 
 #[test]
+fn large_messages_are_taken_few_at_a_time() {
+    let (now, mailbox) = (start(), mailbox(9, usize::MAX));
+    for _ in 0..5 {
+        mailbox.put(&message(vec![0; 40 * 1024]), QoS::AtLeastOnce);
+    }
+    let counts: Vec<usize> = (0..4).map(|_| taken(&mailbox, 9, now).len()).collect();
+    assert_eq!(counts, [2, 2, 1, 0], "64 KiB, and the message that goes beyond");
+}
+
+#[test]
 fn a_session_that_is_away_keeps_qos_1_alone_and_nobody_waits_for_it() {
     let now = start();
     let mailbox = mailbox(2, 10_000);

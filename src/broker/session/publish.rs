@@ -35,7 +35,18 @@ impl Session {
         if self.exceeds_receive_maximum(owed) {
             return Err(ReasonCode::ReceiveMaximumExceeded); // [MQTT-3.3.4-9]
         }
+        if self.holds_too_many_identifiers(owed) {
+            return Err(ReasonCode::QuotaExceeded);
+        }
         Ok(topic.clone())
+    }
+
+    /// Identifiers of QoS 2 are kept until PUBREL, those of an earlier connection too. A client that never sends it must not fill the
+    /// session with all that there are.
+    fn holds_too_many_identifiers(&self, owed: Owed) -> bool {
+        let Owed::PubRec(id) = owed else { return false };
+        let is_known = self.unreleased.contains(&id) || self.state.received.contains(&id);
+        !is_known && self.unreleased.len().max(self.state.received.len()) >= self.terms.in_flight_max
     }
 
     /// [MQTT-3.3.4-7] At MQTT 5 the client has to stop by itself; at 3.1.1 reading stops instead.

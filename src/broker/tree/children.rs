@@ -7,17 +7,14 @@ use std::collections::HashMap;
 use super::{Node, Subscriber};
 
 /// The branches of a node.
+#[derive(Default)]
+#[expect(clippy::box_collection, reason = "most nodes have no branch or one, and need no room for a table")]
 pub(super) enum Children<S: Subscriber> {
+    #[default]
     None,
     One(Box<(Box<str>, Node<S>)>),
     /// By name. Clients choose the names, so the hash is one that they cannot foresee.
     Many(Box<HashMap<Box<str>, Node<S>>>),
-}
-
-impl<S: Subscriber> Default for Children<S> {
-    fn default() -> Self {
-        Children::None
-    }
 }
 
 impl<S: Subscriber> Children<S> {

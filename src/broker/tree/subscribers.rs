@@ -11,6 +11,7 @@ use super::Subscriber;
 const SEARCHED_MAX: usize = 16;
 
 /// The subscribers of one filter.
+#[expect(clippy::box_collection, reason = "most filters have few subscribers, and need no room for a table")]
 pub(super) struct Subscribers<S: Subscriber> {
     list: Vec<S>,
     /// The place of each in the list, while there are more than are searched.

@@ -109,6 +109,18 @@ impl Client {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// Sends as much as goes without waiting for the gateway to read.
+    pub(crate) fn send_what_fits(&mut self, bytes: &[u8]) {
+        self.stream.set_nonblocking(true).unwrap();
+        let mut left = bytes;
+        while !left.is_empty()
+            && let Ok(count) = self.stream.write(left)
+        {
+            left = &left[count..];
+        }
+        self.stream.set_nonblocking(false).unwrap();
+    }
+
     /// Sends a PUBLISH and gives its packet identifier back, but does not wait for the answer.
     pub(crate) fn publish(&mut self, topic: &str, qos: QoS, payload: impl Into<Bytes>) -> Option<NonZeroU16> {
         let mut publish = Publish::new(Topic::new(topic).unwrap(), payload.into());

@@ -159,6 +159,13 @@ impl Gateway {
         Scrape::parse(&answer.body)
     }
 
+    /// The most memory that its process has had resident (proc(5), VmHWM).
+    pub(crate) fn peak_memory_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.running().child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("each process has it");
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
     /// Whether the law of the counts holds at this moment.
     pub(crate) fn law_holds(&self) -> bool {
         self.metrics().law_difference() == 0.0
