@@ -14,7 +14,8 @@ pub struct Intake {
     ingest: Ingest,
     share: Share,
     inbox: Arc<Inbox>,
-    held: Option<(Delivery, Receipt)>,
+    /// In a box, for most connections hold none.
+    held: Option<Box<(Delivery, Receipt)>>,
 }
 
 impl Intake {
@@ -29,7 +30,7 @@ impl Intake {
         let delivery = Delivery::new(telemetry.device_id, telemetry.payload, telemetry.origin);
         match self.share.try_take(delivery.payload.len()) {
             Some(permit) => self.ingest.submit(delivery, receipt, permit),
-            None => self.held = Some((delivery, receipt)),
+            None => self.held = Some(Box::new((delivery, receipt))),
         }
     }
 
@@ -68,10 +69,11 @@ impl Intake {
 }
 
 /// Submits what is held when its bytes may be in flight. Until then it stays held, so that dropping the future loses nothing.
-async fn submit_held(held: &mut Option<(Delivery, Receipt)>, share: &Share, ingest: &Ingest) {
-    let Some((delivery, _)) = held else { return };
-    let permit = share.wait_for(delivery.payload.len()).await;
-    if let Some((delivery, receipt)) = held.take() {
+async fn submit_held(held: &mut Option<Box<(Delivery, Receipt)>>, share: &Share, ingest: &Ingest) {
+    let Some(next) = held else { return };
+    let permit = share.wait_for(next.0.payload.len()).await;
+    if let Some(next) = held.take() {
+        let (delivery, receipt) = *next;
         ingest.submit(delivery, receipt, permit);
     }
 }

@@ -246,7 +246,7 @@ impl Session {
     /// What is left when the connection is gone: the state, how long it is kept, and the will, if it is to be published.
     pub fn into_remains(self) -> (SessionState, Duration, Option<Will>) {
         let said_goodbye = self.ended == Some(Ended::ByClient);
-        (self.state, self.terms.expiry, self.terms.will.filter(|_| !said_goodbye))
+        (self.state, self.terms.expiry, self.terms.will.filter(|_| !said_goodbye).map(|will| *will))
     }
 
     fn handle_puback(&mut self, id: NonZeroU16) {

@@ -216,7 +216,7 @@ fn terms(connect: &Connect, grant: Arc<Grant>, house: &House, now: Instant, now_
     let topics = TopicBounds { bytes_max: broker.topic_bytes_max, levels_max: broker.topic_levels_max };
     Ok(Terms {
         version: connect.version,
-        will: will(connect, &grant, topics)?,
+        will: will(connect, &grant, topics)?.map(Box::new),
         receive_maximum: config.receive_maximum,
         in_flight_max: config.in_flight_max,
         client_receive_maximum: connect.receive_max.map_or(u16::MAX, u16::from).min(config.send_maximum),

@@ -34,7 +34,7 @@ pub struct Terms {
     /// What a topic or a filter may have.
     pub topics: TopicBounds,
     /// What is published if the connection ends without a goodbye.
-    pub will: Option<Will>,
+    pub will: Option<Box<Will>>,
     /// How long the session outlives the connection.
     pub expiry: Duration,
     /// How long it may.

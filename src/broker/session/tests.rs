@@ -356,7 +356,7 @@ fn a_goodbye_takes_the_will_back_unless_it_says_otherwise() {
     };
     let left = |packet: Option<Packet>| {
         let grant = Grant::device("pump", i64::MAX).unwrap();
-        let with_will = |now| Terms { will: Some(will()), ..terms(Version::V5, grant, now) };
+        let with_will = |now| Terms { will: Some(Box::new(will())), ..terms(Version::V5, grant, now) };
         let mut bench = Bench::with(with_will, SessionState::default());
         packet.map(|packet| bench.packet(packet).session.ended());
         bench.session.into_remains().2.is_some()
