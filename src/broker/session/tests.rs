@@ -1,7 +1,9 @@
 //! A session alone: both ends and the clock are the test's.
 
 mod bench;
+mod model;
 mod retained;
+mod sequences;
 
 use super::*;
 use crate::auth::{Grant, scope};
