@@ -3,6 +3,7 @@
 mod bench;
 mod model;
 mod retained;
+mod run;
 mod sequences;
 
 use super::*;
