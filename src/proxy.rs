@@ -114,9 +114,15 @@ async fn read_v2<S: AsyncRead + Unpin>(stream: &mut S, mut header: Vec<u8>) -> R
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
     use proptest::prelude::*;
+    use proptest::sample::select;
+    use tokio::io::ReadBuf;
 
     use super::*;
+    use crate::mqtt::corpus::{mutate, mutations, seeds};
 
     /// What is read of these bytes, and how many are left.
     fn read(bytes: &[u8]) -> (Result<Option<SocketAddr>, BadHeader>, usize) {
@@ -125,6 +131,48 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let read = runtime.block_on(read_header(&mut rest));
         (read, rest.len())
+    }
+
+    /// A stream that gives one byte at a time.
+    struct Slow<'b>(&'b [u8]);
+
+    impl AsyncRead for Slow<'_> {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if let Some((byte, rest)) = self.0.split_first() {
+                buffer.put_slice(&[*byte]);
+                self.0 = rest;
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// The same, of bytes that come one by one.
+    fn read_slowly(bytes: &[u8]) -> (Result<Option<SocketAddr>, BadHeader>, usize) {
+        let mut rest = Slow(bytes);
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let read = runtime.block_on(read_header(&mut rest));
+        (read, rest.0.len())
+    }
+
+    #[test]
+    fn each_seed_says_what_it_is_said_to_say_and_no_byte_more_is_read() {
+        for seed in seeds("proxy") {
+            let bytes = [&seed.bytes()[..], b"\x10\x0d"].concat();
+            match (seed.expected(), read(&bytes)) {
+                ("refused", (Err(_), _)) => {}
+                ("peer", (Ok(None), 2)) => {}
+                (named, (Ok(Some(source)), 2)) if named == source.to_string() => {}
+                (expected, read) => panic!("{} is {expected}: {read:?}", seed.name),
+            }
+        }
+    }
+
+    fn mutated() -> impl Strategy<Value = Vec<u8>> {
+        let seeds: Vec<Vec<u8>> = seeds("proxy").iter().map(|seed| seed.bytes()).collect();
+        (select(seeds.clone()), mutations()).prop_map(move |(mut bytes, changes)| {
+            mutate(&mut bytes, &changes, &seeds);
+            bytes
+        })
     }
 
     fn v2(command: v2::Command, addresses: impl Into<v2::Addresses>) -> Vec<u8> {
@@ -164,6 +212,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
         #[test]
         fn any_bytes_are_read_or_refused(
             prefix in prop::sample::select(vec![&b""[..], V1_PREFIX, V2_PREFIX, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c"]),
@@ -172,6 +222,15 @@ mod tests {
             let bytes = [prefix, &rest].concat();
             let (_, left) = read(&bytes);
             prop_assert!(bytes.len() - left <= V2_HEAD_BYTES + V2_BODY_BYTES_MAX);
+        }
+
+        #[test]
+        fn a_mutated_seed_is_read_or_refused_however_it_comes(bytes in mutated()) {
+            let (at_once, left) = read(&bytes);
+            prop_assert!(bytes.len() - left <= V2_HEAD_BYTES + V2_BODY_BYTES_MAX);
+            let (slowly, left_slowly) = read_slowly(&bytes);
+            prop_assert_eq!(format!("{at_once:?}"), format!("{slowly:?}"));
+            prop_assert_eq!(left, left_slowly);
         }
     }
 }

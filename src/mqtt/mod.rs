@@ -29,5 +29,9 @@ pub use reason::ReasonCode;
 pub use text::{Text, TextError};
 pub use topic::{Filter, Topic, TopicError};
 
+/// The corpus in `tests/corpus/`, for the tests of every room.
+#[cfg(test)]
+#[path = "../../tests/corpus/mod.rs"]
+pub(crate) mod corpus;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,17 @@ const SUBPROTOCOL: &str = "mqtt";
 /// What a frame and a message may have beyond the largest packet: a client gathers several.
 const GATHERED_BYTES: usize = 64 * 1024;
 
+/// The most bytes of one frame to a client; a packet may span frames.
+const FRAME_BYTES_MAX: usize = 64 * 1024;
+
+/// What is written before it has to leave.
+const WRITE_BYTES: usize = 128 * 1024;
+
+/// What may lie here for a client that does not read: what is written, one frame more, and the pongs that it asked for. Without a
+/// bound it could have pongs pile up by pinging alone; beyond it the last pong takes the place of those before (RFC 6455 section
+/// 5.5.3).
+const WRITE_BYTES_MAX: usize = WRITE_BYTES + 2 * FRAME_BYTES_MAX;
+
 /// Takes a client on, if it asks for MQTT and there is a place.
 pub(super) async fn upgrade(
     State(entrance): State<Entrance>,
@@ -33,6 +44,7 @@ pub(super) async fn upgrade(
 ) -> Response {
     let bytes_max = entrance.packet_bytes_max() as usize + GATHERED_BYTES;
     let upgrade = upgrade.protocols([SUBPROTOCOL]).max_message_size(bytes_max).max_frame_size(bytes_max);
+    let upgrade = upgrade.write_buffer_size(WRITE_BYTES).max_write_buffer_size(WRITE_BYTES_MAX);
     if upgrade.selected_protocol().is_none() {
         return (StatusCode::BAD_REQUEST, "the subprotocol of this address is mqtt\n").into_response();
     }
@@ -78,8 +90,9 @@ impl AsyncWrite for Frames {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut socket = Pin::new(&mut self.socket);
         ready!(socket.as_mut().poll_ready(cx)).map_err(io::Error::other)?;
-        socket.start_send(Message::Binary(Bytes::copy_from_slice(bytes))).map_err(io::Error::other)?;
-        Poll::Ready(Ok(bytes.len()))
+        let frame = &bytes[..bytes.len().min(FRAME_BYTES_MAX)];
+        socket.start_send(Message::Binary(Bytes::copy_from_slice(frame))).map_err(io::Error::other)?;
+        Poll::Ready(Ok(frame.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

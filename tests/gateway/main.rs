@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "../corpus/mod.rs"]
+mod corpus;
 mod harness;
 
 mod auth;
@@ -29,3 +31,4 @@ mod simulator;
 mod tidy;
 mod tls;
 mod websocket;
+mod websocket_frames;

@@ -28,7 +28,7 @@ fn publish(gateway: &Gateway, device: &Device, version: &str, frames: &[Vec<u8>]
 }
 
 /// A WebSocket whose upgrade was answered so.
-fn upgrade(gateway: &Gateway, headers: &str) -> (TcpStream, String) {
+pub(crate) fn upgrade(gateway: &Gateway, headers: &str) -> (TcpStream, String) {
     let mut stream = TcpStream::connect(gateway.public()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let request = format!(
@@ -45,7 +45,7 @@ fn upgrade(gateway: &Gateway, headers: &str) -> (TcpStream, String) {
     (stream, String::from_utf8(head).unwrap())
 }
 
-const MQTT: &str = "sec-websocket-protocol: mqtt\r\n";
+pub(crate) const MQTT: &str = "sec-websocket-protocol: mqtt\r\n";
 
 /// A frame of a client (RFC 6455 section 5.2), masked with zeros.
 fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {

@@ -1,7 +1,10 @@
 //! A session alone: both ends and the clock are the test's.
 
 mod bench;
+mod model;
 mod retained;
+mod run;
+mod sequences;
 
 use super::*;
 use crate::auth::{Grant, scope};

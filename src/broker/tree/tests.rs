@@ -3,8 +3,10 @@
 use std::cell::Cell;
 
 use proptest::prelude::*;
+use proptest::sample::select;
 
 use super::*;
+use crate::mqtt::corpus::{mutate, mutations, seeds, text};
 
 impl Subscriber for u32 {
     type Key = u32;
@@ -219,12 +221,52 @@ fn levels(wildcards: &'static [&'static str]) -> impl Strategy<Value = String> {
     prop::collection::vec(level, 1..5).prop_map(|levels| levels.join("/"))
 }
 
+/// The lines of the corpus: a verdict about one or two words, and `valid` or `invalid` behind one.
+fn seed_lines() -> Vec<(String, Vec<String>)> {
+    let lines = seeds("topics").into_iter().flat_map(|seed| {
+        let name = seed.name;
+        seed.lines.into_iter().map(move |line| (name.clone(), line.split(' ').map(text).collect()))
+    });
+    lines.collect()
+}
+
+#[test]
+fn each_seed_of_topics_is_what_it_says_alone_and_in_the_tree() {
+    for (name, line) in seed_lines() {
+        let is_so = match line.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["filter", word, verdict @ ("valid" | "invalid")] => Filter::new(word).is_ok() == (verdict == "valid"),
+            ["topic", word, verdict @ ("valid" | "invalid")] => Topic::new(word).is_ok() == (verdict == "valid"),
+            [verdict @ ("matches" | "differs"), wildcards, word] => {
+                let mut tree = Tree::default();
+                tree.insert(&filter(wildcards), 1);
+                let is_found = !found(&tree, word).is_empty();
+                let is_matched = filter(wildcards).matches(&Topic::new(word).unwrap());
+                is_found == is_matched && is_matched == (verdict == "matches")
+            }
+            _ => panic!("{name}: this is no line of a seed: {line:?}"),
+        };
+        assert!(is_so, "{name}: {line:?}");
+    }
+}
+
+/// A word of the corpus, as it is or mutated; the longest are cut, for they are too deep anyway.
+fn seed_word() -> impl Strategy<Value = String> {
+    let lines = seed_lines().into_iter();
+    let words: Vec<Vec<u8>> =
+        lines.flat_map(|(_, line)| line).map(|word| word.as_bytes()[..word.len().min(500)].to_vec()).collect();
+    let all = words.clone();
+    (select(words), prop::option::of(mutations())).prop_map(move |(mut word, changes)| {
+        mutate(&mut word, &changes.unwrap_or_default(), &all);
+        String::from_utf8_lossy(&word).into_owned()
+    })
+}
+
 proptest! {
     #[test]
     fn the_tree_finds_what_each_filter_matches_alone(
-        filters in prop::collection::vec(levels(&["+", "#"]), 1..12),
+        filters in prop::collection::vec(prop_oneof![levels(&["+", "#"]), seed_word()], 1..12),
         removed in prop::collection::vec(any::<bool>(), 12),
-        topics in prop::collection::vec(levels(&[]), 1..12),
+        topics in prop::collection::vec(prop_oneof![levels(&[]), seed_word()], 1..12),
     ) {
         let filters: Vec<Filter> = filters.iter().filter_map(|text| Filter::new(text.as_str()).ok()).collect();
         let mut tree = Tree::default();
@@ -234,8 +276,8 @@ proptest! {
         for (id, filter) in filters.iter().enumerate().filter(|(id, _)| removed[*id]) {
             prop_assert!(tree.remove(filter, id as u32));
         }
-        for text in topics.iter().filter(|text| !text.is_empty()) {
-            let topic = Topic::new(text.as_str()).unwrap();
+        for text in &topics {
+            let Ok(topic) = Topic::new(text.as_str()) else { continue };
             let alone = filters.iter().enumerate().filter(|(id, filter)| !removed[*id] && filter.matches(&topic));
             let alone: Vec<u32> = alone.map(|(id, _)| id as u32).collect();
             prop_assert_eq!(found(&tree, text), alone);

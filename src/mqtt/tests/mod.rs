@@ -1,5 +1,6 @@
 //! The codec against the standards' examples, against itself, against another's, and against noise.
 
+mod corpus;
 mod foreign;
 mod golden;
 mod malformed;

@@ -171,6 +171,13 @@ impl Gateway {
         self.metrics().law_difference() == 0.0
     }
 
+    /// The most memory that it has had resident.
+    pub(crate) fn memory_bytes_peak(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.running().child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
     /// Where its data are.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.scratch.join("data")
