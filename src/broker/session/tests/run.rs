@@ -123,20 +123,17 @@ impl Run {
 
     fn mail(&mut self, qos: QoS) {
         if self.model.ended().is_some() {
-            self.session.handle_queued(queued(qos));
-            return assert_eq!(self.said(), [], "nothing is sent after the end");
+            return assert!(!self.session.wants_mail(), "nothing is sent after the end");
         }
         if !self.session.wants_mail() {
             return;
         }
         let again = self.model.again();
-        assert_eq!(self.session.send_again(), again.is_some());
-        if again.is_none() {
-            self.session.handle_queued(queued(qos));
-        }
-        let Some(Output::Send(Packet::Publish(sent))) = self.session.poll_output() else {
-            panic!("a message goes out")
-        };
+        let sent = self.session.poll_again().unwrap_or_else(|| {
+            assert_eq!(again, None, "what was not acknowledged goes first");
+            self.session.address(queued(qos))
+        });
+        let Packet::Publish(sent) = sent else { panic!("a message goes out") };
         assert_eq!((sent.dup, self.said()), (again.is_some(), Vec::new()));
         match again {
             Some(id) => assert_eq!(sent.packet_id.map(NonZeroU16::get), Some(id), "[MQTT-4.6.0-1]"),
