@@ -12,6 +12,9 @@ use crate::ingest::Origin;
 use crate::mqtt::topic::Topic;
 use crate::mqtt::{Publish, ReasonCode, Version};
 
+/// Identifiers of QoS 2 that a session keeps: more than a client library has under way, and less than there are.
+const IDENTIFIERS_MAX: usize = 1024;
+
 impl Session {
     pub(super) fn handle_publish(&mut self, publish: Publish, now: Instant) {
         let owed = Owed::new(publish.qos, publish.packet_id);
@@ -46,7 +49,7 @@ impl Session {
     fn holds_too_many_identifiers(&self, owed: Owed) -> bool {
         let Owed::PubRec(id) = owed else { return false };
         let is_known = self.unreleased.contains(&id) || self.state.received.contains(&id);
-        !is_known && self.unreleased.len().max(self.state.received.len()) >= self.terms.in_flight_max
+        !is_known && self.unreleased.len().max(self.state.received.len()) >= IDENTIFIERS_MAX
     }
 
     /// [MQTT-3.3.4-7] At MQTT 5 the client has to stop by itself; at 3.1.1 reading stops instead.
