@@ -183,8 +183,10 @@ fn any_packets() -> impl Strategy<Value = Vec<Packet>> {
     prop::collection::vec(prop_oneof![4 => publish, 1 => subscribe, 1 => release, 2 => Just(Packet::PingReq)], 0..12)
 }
 
+/// A case that fails by waiting takes as long as patience lasts, so what is found is made smaller for a while only.
 fn runner(cases: u32) -> TestRunner {
-    TestRunner::new(ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() })
+    let max_shrink_time = 10_000;
+    TestRunner::new(ProptestConfig { cases, failure_persistence: None, max_shrink_time, ..ProptestConfig::default() })
 }
 
 #[test]
