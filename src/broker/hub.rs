@@ -137,6 +137,11 @@ impl Hub {
         }))
     }
 
+    /// The sum of what waits for all clients.
+    pub fn together(&self) -> Together {
+        self.0.bounds.together.clone()
+    }
+
     /// True while somebody may get what is published below `readings/`.
     pub fn readings_wanted(&self) -> Arc<AtomicBool> {
         self.0.readings_wanted.clone()

@@ -6,12 +6,12 @@
 //! [`Patience`](patience::Patience) left. So a reader that keeps up loses nothing, and one that is slow or gone costs a bounded amount of
 //! memory and of other clients' time.
 
+mod account;
 mod line;
 mod patience;
 mod queue;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -21,11 +21,10 @@ use tokio::sync::futures::Notified;
 use super::Message;
 use super::retained::Change;
 use crate::mqtt::QoS;
+pub(super) use account::Account;
+pub use account::Together;
 pub(super) use line::Slip;
 use queue::Queue;
-
-/// What a message costs besides its topic and payload.
-const OVERHEAD_BYTES: usize = 128;
 
 /// A message, and the QoS at which this session gets it.
 #[derive(Clone)]
@@ -45,15 +44,8 @@ pub struct Bounds {
     pub messages_max: usize,
     /// In bytes of topic and payload, with a fixed overhead each.
     pub bytes_max: usize,
-    /// The same for all mailboxes together.
+    /// The same for all mailboxes together, and for what was taken out of them and is not acknowledged.
     pub together: Together,
-}
-
-/// The bytes that wait in all mailboxes, and their bound. Clones are one.
-#[derive(Debug, Clone)]
-pub struct Together {
-    bytes: Arc<AtomicUsize>,
-    bytes_max: usize,
 }
 
 /// The queue of one session.
@@ -81,34 +73,6 @@ pub(super) enum PutOrWait {
     Put(Put),
     /// It stands in line. The slip tells what has become of it; at the given time [`Mailbox::lose_patience`] is to be called.
     Waits(Arc<Slip>, Instant),
-}
-
-impl Together {
-    /// At most `bytes_max`, but that each connected session may always have one message.
-    pub fn new(bytes_max: usize) -> Self {
-        Together { bytes: Arc::default(), bytes_max }
-    }
-
-    /// What waits now.
-    pub fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    fn try_add(&self, bytes: usize) -> bool {
-        let fits = self.bytes.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= self.bytes_max;
-        if !fits {
-            self.sub(bytes);
-        }
-        fits
-    }
-
-    fn add(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    fn sub(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-    }
 }
 
 impl Mailbox {
@@ -211,10 +175,6 @@ impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn cost(message: &Message) -> usize {
-    message.topic.len() + message.payload.len() + OVERHEAD_BYTES
 }
 
 #[cfg(test)]

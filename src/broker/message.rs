@@ -5,6 +5,9 @@ use bytes::Bytes;
 use crate::mqtt::topic::Topic;
 use crate::mqtt::{Publish, PublishProperties, QoS, Will};
 
+/// What a message costs besides what it says.
+const OVERHEAD_BYTES: usize = 128;
+
 /// A message as subscribers get it. It owns its memory, so that one that waits does not hold the buffer it came in.
 #[derive(Debug)]
 pub struct Message {
@@ -30,6 +33,11 @@ impl Message {
     /// A message of the gateway's own, without properties.
     pub fn plain(topic: Topic, payload: Bytes, qos: QoS) -> Self {
         Message { topic, payload, qos, retain: false, properties: PublishProperties::default() }
+    }
+
+    /// What it costs to keep, about; one that says nothing is not free either.
+    pub fn bytes(&self) -> usize {
+        self.topic.len() + self.payload.len() + self.properties.bytes() + OVERHEAD_BYTES
     }
 
     /// The message that a client leaves behind.

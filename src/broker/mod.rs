@@ -36,7 +36,7 @@ pub use ending::Ending;
 pub use held::Held;
 pub use hub::{Attachment, Earlier, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
 pub use intake::Intake;
-pub use mailbox::{Mailbox, Queued};
+pub use mailbox::{Mailbox, Queued, Together};
 pub use message::Message;
 pub use metrics::Metrics;
 pub use presence::{Presence, Present, keep_presence};

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU16;
 
-use super::mailbox::Queued;
+use super::mailbox::{Account, Queued, Together};
 
 /// Places that are kept while nothing is under way.
 const IDLE_CAPACITY: usize = 16;
@@ -23,6 +23,7 @@ pub(super) struct Outbound {
     next_number: u64,
     /// How many of them were sent on this connection.
     under_way: usize,
+    account: Account,
 }
 
 struct Kept {
@@ -44,6 +45,7 @@ impl Outbound {
     pub(super) fn keep(&mut self, queued: Queued) -> NonZeroU16 {
         let number = self.free_number();
         self.next_number = number + 1;
+        self.account.add(queued.message.bytes());
         self.under_way += 1;
         self.unacknowledged.push_back(Kept { number, queued, sent: Sent::Now });
         id_of(number)
@@ -53,6 +55,7 @@ impl Outbound {
     pub(super) fn acknowledge(&mut self, id: NonZeroU16) -> bool {
         let Some(kept) = self.place_of(id).and_then(|place| self.unacknowledged.remove(place)) else { return false };
         self.under_way -= usize::from(kept.sent == Sent::Now);
+        self.account.sub(kept.queued.message.bytes());
         if self.unacknowledged.is_empty() {
             self.unacknowledged.shrink_to(IDLE_CAPACITY);
         }
@@ -85,9 +88,25 @@ impl Outbound {
     pub(super) fn retain(&mut self, keep: impl Fn(&Queued) -> bool) {
         self.unacknowledged.retain(|kept| keep(&kept.queued));
         self.under_way = self.unacknowledged.iter().filter(|kept| kept.sent == Sent::Now).count();
+        let bytes: usize = self.unacknowledged.iter().map(|kept| kept.queued.message.bytes()).sum();
+        self.account.sub(self.account.bytes() - bytes);
+    }
+
+    /// What is kept counts to this sum from now on.
+    pub(super) fn charge_to(&mut self, together: &Together) {
+        self.account.move_to(together);
+    }
+
+    /// How many messages more may be under way on this connection, where `messages_max` and `bytes_max` are the most. One may always.
+    pub(super) fn room(&self, messages_max: usize, bytes_max: usize) -> usize {
+        if self.under_way > 0 && self.account.bytes() >= bytes_max {
+            return 0;
+        }
+        messages_max.saturating_sub(self.under_way)
     }
 
     /// Messages under way on this connection.
+    #[cfg(test)]
     pub(super) fn under_way(&self) -> usize {
         self.under_way
     }
@@ -164,6 +183,22 @@ mod tests {
             }
             assert_eq!(outbound.under_way(), 1 + under_way.len());
         }
+    }
+
+    #[test]
+    fn what_is_kept_counts_to_the_sum_and_has_a_bound_in_bytes() {
+        let (together, one) = (Together::new(usize::MAX), queued().message.bytes());
+        let mut outbound = Outbound::default();
+        let first = outbound.keep(queued());
+        outbound.charge_to(&together);
+        outbound.keep(queued());
+        assert_eq!((together.bytes(), outbound.room(9, 2 * one), outbound.room(9, 2 * one + 1)), (2 * one, 0, 7));
+        assert!(outbound.acknowledge(first));
+        assert_eq!((together.bytes(), outbound.room(9, 2 * one)), (one, 8));
+        outbound.reconnect();
+        assert_eq!(outbound.room(9, one), 9, "what is to go out again has to");
+        drop(outbound);
+        assert_eq!(together.bytes(), 0);
     }
 
     #[test]

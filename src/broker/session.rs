@@ -78,6 +78,7 @@ impl Session {
     /// A session that has just been accepted. With a `state` that is taken up again, what was not acknowledged goes out first.
     pub fn new(terms: Terms, mut state: SessionState, metrics: Metrics, now: Instant) -> Self {
         state.outbound.reconnect();
+        state.outbound.charge_to(&terms.together);
         Session {
             terms,
             state,
@@ -225,7 +226,7 @@ impl Session {
 
     /// How many messages from the mailbox may go out.
     pub fn mail_max(&self) -> usize {
-        usize::from(self.terms.client_receive_maximum).saturating_sub(self.state.outbound.under_way())
+        self.state.outbound.room(self.terms.client_receive_maximum.into(), self.terms.client_bytes_max)
     }
 
     /// True: no answer is owed.

@@ -81,7 +81,7 @@ impl Default for Config {
             connect_timeout: Duration::from_secs(10),
             keep_alive_secs_max: 3600,
             receive_maximum: 32,
-            send_maximum: 256,
+            send_maximum: 1024,
             in_flight_max: 1024,
             connections_max: 100_000,
             connections_per_address_max: 10_000,

@@ -220,6 +220,8 @@ fn terms(connect: &Connect, grant: Arc<Grant>, house: &House, now: Instant, now_
         receive_maximum: config.receive_maximum,
         in_flight_max: config.in_flight_max,
         client_receive_maximum: connect.receive_max.map_or(u16::MAX, u16::from).min(config.send_maximum),
+        client_bytes_max: house.broker.config.queue_bytes_max,
+        together: house.broker.hub.together(),
         client_packet_bytes_max: connect.packet_bytes_max.map_or(PACKET_BYTES_MAX, u32::from),
         problem_information: match connect.request_problem_information {
             true => ProblemInformation::Wanted,

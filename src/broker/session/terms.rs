@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::auth::Grant;
+use crate::broker::mailbox::Together;
 use crate::broker::will::Will;
 use crate::mqtt::Version;
 
@@ -19,6 +20,10 @@ pub struct Terms {
     pub in_flight_max: usize,
     /// Messages that we may have under way to the client.
     pub client_receive_maximum: u16,
+    /// The same in bytes, beyond which no further message is sent.
+    pub client_bytes_max: usize,
+    /// The sum to which they count.
+    pub together: Together,
     /// The largest packet that the client takes [MQTT-3.1.2-24].
     pub client_packet_bytes_max: u32,
     /// Whether answers may bear reason strings and user properties [MQTT-3.1.2-29].

@@ -85,6 +85,17 @@ impl PublishProperties {
         self.0.is_none()
     }
 
+    /// The memory that they take, about.
+    pub fn bytes(&self) -> usize {
+        let Some(properties) = &self.0 else { return 0 };
+        let texts = [properties.content_type.as_deref(), properties.response_topic.as_deref()];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
+        let pairs = properties.user_properties.iter();
+        let pairs: usize = pairs.map(|(name, value)| size_of_val(name) * 2 + name.len() + value.len()).sum();
+        let correlation_data = properties.correlation_data.as_ref().map_or(0, |data| data.len());
+        size_of::<PassedOn>() + texts + correlation_data + pairs
+    }
+
     /// A copy that has its own memory, as [`Text::detached`] has it.
     pub fn detached(&self) -> PublishProperties {
         let Some(properties) = &self.0 else { return PublishProperties::default() };

@@ -122,11 +122,13 @@ fn qos_0_is_never_held() {
     for _ in 0..5 {
         publisher.publish_acknowledged("slow", payload("1"));
     }
+    // One of these may have come before the sleeper's connection took the first.
+    let before = held(&gateway);
     for _ in 0..20 {
         publisher.publish("slow", QoS::AtMostOnce, payload("0"));
     }
     publisher.send(&Packet::PingReq);
     assert!(matches!(publisher.receive(), Packet::PingResp));
-    assert_eq!((held(&gateway), dropped(&gateway)), (0.0, 20.0));
+    assert_eq!((held(&gateway), dropped(&gateway)), (before, 20.0));
     assert_eq!(received(&mut sleeper).payload, payload("1"));
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::super::*;
 use crate::auth::{Grant, scope};
-use crate::broker::Message;
+use crate::broker::{Message, Together};
 use crate::ingest::{EncodingLabel, Reason};
 use crate::metrics::Registry;
 use crate::mqtt::topic::Topic;
@@ -32,6 +32,8 @@ pub(super) fn terms(version: Version, grant: Grant, now: Instant) -> Terms {
         receive_maximum: RECEIVE_MAXIMUM,
         in_flight_max: RECEIVE_MAXIMUM.into(),
         client_receive_maximum: 2,
+        client_bytes_max: 10_000,
+        together: Together::new(usize::MAX),
         client_packet_bytes_max: 1000,
         problem_information: ProblemInformation::Wanted,
         silence_max: Some(KEEP_ALIVE),
