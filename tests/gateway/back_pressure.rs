@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use sealgate::mqtt::{Packet, QoS, ReasonCode, Version};
 use tokio::task::JoinHandle;
 
-use crate::harness::{Client, Device, Gateway, Login, eventually};
+use crate::harness::{Client, Device, Gateway, Login, eventually, rumqttc};
 use crate::ingest::Lock;
 
 /// More than a client library has under way at a time.
@@ -41,12 +40,9 @@ async fn watch(mut next: impl AsyncFnMut() -> Happened, seen: Arc<Seen>) {
 
 /// rumqttc at 3.1.1. It pings by itself, and an error of its connection fails the test: its event loop would connect again.
 fn at_3_1_1(gateway: &Gateway, device: &Device, seen: Arc<Seen>) -> JoinHandle<()> {
-    use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+    use ::rumqttc::{Event, Packet, QoS};
 
-    let (login, mqtt) = (Login::of_device(gateway, device), gateway.mqtt());
-    let mut options = MqttOptions::new(&login.client_id, mqtt.ip().to_string(), mqtt.port());
-    options.set_credentials(&login.user_name, &login.token).set_keep_alive(Duration::from_secs(5));
-    let (client, mut events) = AsyncClient::new(options, MESSAGES);
+    let (client, mut events) = rumqttc::at_3_1_1(gateway, &Login::of_device(gateway, device), MESSAGES);
     for _ in 0..MESSAGES {
         client.try_publish(device.topic(), QoS::AtLeastOnce, false, device.seal(1.0)).unwrap();
     }
@@ -63,14 +59,11 @@ fn at_3_1_1(gateway: &Gateway, device: &Device, seen: Arc<Seen>) -> JoinHandle<(
 
 /// The same at 5.
 fn at_5(gateway: &Gateway, device: &Device, seen: Arc<Seen>) -> JoinHandle<()> {
-    use rumqttc::v5::mqttbytes::QoS;
-    use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason};
-    use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+    use ::rumqttc::v5::Event;
+    use ::rumqttc::v5::mqttbytes::QoS;
+    use ::rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason};
 
-    let (login, mqtt) = (Login::of_device(gateway, device), gateway.mqtt());
-    let mut options = MqttOptions::new(&login.client_id, mqtt.ip().to_string(), mqtt.port());
-    options.set_credentials(&login.user_name, &login.token).set_keep_alive(Duration::from_secs(5));
-    let (client, mut events) = AsyncClient::new(options, MESSAGES);
+    let (client, mut events) = rumqttc::at_5(gateway, &Login::of_device(gateway, device), MESSAGES);
     for _ in 0..MESSAGES {
         client.try_publish(device.topic(), QoS::AtLeastOnce, false, device.seal(1.0)).unwrap();
     }

@@ -3,9 +3,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-use crate::harness::{Authority, Device, Gateway, Login, PATIENCE, Scratch, eventually};
+use crate::harness::{Authority, Device, Gateway, Login, PATIENCE, Scratch, eventually, rumqttc};
 
 /// A gateway with a device and a listener.
 struct World {
@@ -146,20 +145,14 @@ macro_rules! until {
 
 #[tokio::test]
 async fn rumqttc_s_event_loop_at_3_1_1() {
-    use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS, SubscribeReasonCode};
+    use ::rumqttc::{Event, Packet, QoS, SubscribeReasonCode};
 
     let world = World::new();
-    let options = |login: &Login| {
-        let mqtt = world.gateway.mqtt();
-        let mut options = MqttOptions::new(&login.client_id, mqtt.ip().to_string(), mqtt.port());
-        options.set_credentials(&login.user_name, &login.token).set_keep_alive(Duration::from_secs(30));
-        options
-    };
-    let (listener, mut heard) = AsyncClient::new(options(&world.listener_login), 10);
+    let (listener, mut heard) = rumqttc::at_3_1_1(&world.gateway, &world.listener_login, 10);
     listener.subscribe("readings/#", QoS::AtLeastOnce).await.unwrap();
     let codes = until!(heard, Event::Incoming(Packet::SubAck(ack)) => ack.return_codes);
     assert_eq!(codes, [SubscribeReasonCode::Success(QoS::AtLeastOnce)]);
-    let (device, mut events) = AsyncClient::new(options(&world.device_login), 10);
+    let (device, mut events) = rumqttc::at_3_1_1(&world.gateway, &world.device_login, 10);
     for frame in [world.device.seal(1.0), broken(&world.device)] {
         device.publish(world.device.topic(), QoS::AtLeastOnce, false, frame).await.unwrap();
         until!(events, Event::Incoming(Packet::PubAck(ack)) => ack);
@@ -172,22 +165,16 @@ async fn rumqttc_s_event_loop_at_3_1_1() {
 
 #[tokio::test]
 async fn rumqttc_s_event_loop_at_5() {
-    use rumqttc::v5::mqttbytes::QoS;
-    use rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, SubscribeReasonCode};
-    use rumqttc::v5::{AsyncClient, Event, MqttOptions};
+    use ::rumqttc::v5::Event;
+    use ::rumqttc::v5::mqttbytes::QoS;
+    use ::rumqttc::v5::mqttbytes::v5::{Packet, PubAckReason, SubscribeReasonCode};
 
     let world = World::new();
-    let options = |login: &Login| {
-        let mqtt = world.gateway.mqtt();
-        let mut options = MqttOptions::new(&login.client_id, mqtt.ip().to_string(), mqtt.port());
-        options.set_credentials(&login.user_name, &login.token).set_keep_alive(Duration::from_secs(30));
-        options
-    };
-    let (listener, mut heard) = AsyncClient::new(options(&world.listener_login), 10);
+    let (listener, mut heard) = rumqttc::at_5(&world.gateway, &world.listener_login, 10);
     listener.subscribe("readings/#", QoS::AtLeastOnce).await.unwrap();
     let codes = until!(heard, Event::Incoming(Packet::SubAck(ack)) => ack.return_codes);
     assert_eq!(codes, [SubscribeReasonCode::Success(QoS::AtLeastOnce)]);
-    let (device, mut events) = AsyncClient::new(options(&world.device_login), 10);
+    let (device, mut events) = rumqttc::at_5(&world.gateway, &world.device_login, 10);
     let expected = [PubAckReason::Success, PubAckReason::PayloadFormatInvalid];
     for (frame, reason) in [world.device.seal(1.0), broken(&world.device)].into_iter().zip(expected) {
         device.publish(world.device.topic(), QoS::AtLeastOnce, false, frame).await.unwrap();

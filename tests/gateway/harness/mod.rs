@@ -17,6 +17,7 @@ mod gateway;
 mod http;
 mod load;
 mod prometheus;
+pub(crate) mod rumqttc;
 mod scrape;
 mod scratch;
 mod wait;
