@@ -56,7 +56,7 @@ impl FailedLogins {
 
     /// A name has proved to be whose it is; its address has one failure less, since many may share that.
     pub(crate) fn succeeded(&self, name: &str, from: IpAddr, now: Instant) {
-        self.by_name.succeeded(&Box::from(name));
+        self.by_name.succeeded(name);
         self.by_address.forgive_one(&network(from), now);
     }
 }

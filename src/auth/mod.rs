@@ -159,11 +159,10 @@ impl Auth {
             Err(refused) => Err(*refused),
         };
         self.0.metrics.tokens.inc(TokenResult::of(&result));
-        if let Err(reason) = &result {
-            let client_id = clipped(request.as_ref().map_or("", TokenRequest::client_id));
-            tracing::warn!(client_id, reason = reason.as_str(), "A token is refused: {reason}.");
-        }
         let client_id = request.as_ref().map_or("", TokenRequest::client_id);
+        if let Err(reason) = &result {
+            tracing::warn!(client_id = clipped(client_id), reason = reason.as_str(), "A token is refused: {reason}.");
+        }
         self.paused(result, client_id, asker, |reason| reason == TokenRefused::InvalidClient)
     }
 

@@ -129,6 +129,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     async fn next_event(&mut self, stop: &CancellationToken, stopping: bool) -> Event {
         let timeout = self.next_timeout();
         let wants_mail = self.session.wants_mail() && !self.wire.is_congested();
+        let wanted = self.room.wanted();
         tokio::select! {
             moved = self.wire.move_bytes(self.reading) => Event::Moved(moved),
             settled = self.intake.settled() => {
@@ -138,7 +139,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 Event::Intake
             }
             () = settled(&mut self.held), if self.held.is_some() => Event::Settled,
-            pieces = self.house.room.take(self.room.wanted().unwrap_or(0)), if self.room.wanted().is_some() => Event::Room(pieces),
+            pieces = self.house.room.take(wanted.unwrap_or(0)), if wanted.is_some() => Event::Room(pieces),
             () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
             () = tokio::task::yield_now(), if wants_mail && self.session.has_backlog() => Event::Mail,
             _ = &mut self.attachment.sent_away => Event::SentAway,
@@ -193,9 +194,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     }
 
     fn look_at_room(&mut self) {
-        let wanted = self.room.wanted();
-        self.room.look_at(self.wire.packet_at_hand());
-        if self.room.wanted() != wanted {
+        if self.room.begin(self.wire.packet_at_hand()) {
             self.house.metrics.throttled.inc(Throttled::LargePackets);
         }
     }

@@ -47,11 +47,13 @@ impl Room {
 }
 
 impl Share {
-    /// What the connection needs for the packet at hand, which has so many bytes in all.
-    pub(super) fn look_at(&mut self, packet_bytes: usize) {
-        if matches!(self, Share::None) && packet_bytes > READ_BYTES {
+    /// A packet has begun that has so many bytes in all. True: it needs room, and waits for it from now on.
+    pub(super) fn begin(&mut self, packet_bytes: usize) -> bool {
+        let begins = matches!(self, Share::None) && packet_bytes > READ_BYTES;
+        if begins {
             *self = Share::Wanted(packet_bytes);
         }
+        begins
     }
 
     /// The bytes that are waited for.
@@ -91,9 +93,10 @@ mod tests {
     #[test]
     fn what_one_read_can_bring_needs_no_room() {
         let mut share = Share::None;
-        share.look_at(READ_BYTES);
+        assert!(!share.begin(READ_BYTES));
         assert_eq!(share.wanted(), None);
-        share.look_at(READ_BYTES + 1);
+        assert!(share.begin(READ_BYTES + 1));
         assert_eq!(share.wanted(), Some(READ_BYTES + 1));
+        assert!(!share.begin(READ_BYTES + 1), "it waits already");
     }
 }

@@ -16,8 +16,6 @@ use crate::mqtt::{DecodeError, Decoder, Packet, Version, encode_within};
 
 /// The most that one read brings: a whole window of telemetry comes in one.
 pub(super) const READ_BYTES: usize = 16 * 1024;
-/// All of a PINGREQ.
-const PINGREQ_BYTES: usize = 2;
 /// What is read at most beyond a packet that has to wait, to see whether the client pings behind it.
 const AHEAD_BYTES_MAX: usize = 16 * 1024;
 /// What a connection that has sent everything may keep for what it sends next; more is given back, for it may be silent for long.
@@ -80,11 +78,7 @@ impl<S: AsyncRead + AsyncWrite> Wire<S> {
     /// Takes a PINGREQ out from behind packets that have to wait; false: there is none. A server owes PINGRESP in no order with other
     /// answers [MQTT-3.12.4-1].
     pub(super) fn take_ping(&mut self) -> bool {
-        let Some(at) = self.decoder.find_ping(&self.received) else { return false };
-        let mut behind = self.received.split_off(at);
-        behind.advance(PINGREQ_BYTES);
-        self.received.extend_from_slice(&behind);
-        true
+        self.decoder.take_ping(&mut self.received)
     }
 
     /// How large the packet is that has begun to come; 0: none has.

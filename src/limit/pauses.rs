@@ -4,9 +4,9 @@
 //! from his address; who fails again and again comes less often, and holds a connection of his own meanwhile.
 
 use std::hash::Hash;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
 /// The first pause; each further one is twice as long.
@@ -21,8 +21,6 @@ pub struct Pauses<K> {
     free: u32,
     pause_max: Duration,
     failures: Cache<K, Failures>,
-    /// So that a success costs nothing where nobody has failed.
-    known: AtomicU64,
 }
 
 #[derive(Clone, Copy)]
@@ -34,29 +32,23 @@ struct Failures {
 impl<K: Eq + Hash + Clone> Pauses<K> {
     /// `free` failures are answered at once, and none waits longer than `pause_max`.
     pub fn new(free: u32, pause_max: Duration) -> Self {
-        Pauses { free, pause_max, failures: Cache::new(ENTRIES_MAX), known: AtomicU64::new(0) }
+        Pauses { free, pause_max, failures: Cache::new(ENTRIES_MAX) }
     }
 
     /// One more has failed; how long its answer waits.
     pub fn failed(&self, who: K, now: Instant) -> Duration {
         let count = self.count(&who, now).saturating_add(1);
         self.failures.insert(who, Failures { count, last: now });
-        self.known.fetch_add(1, Ordering::Relaxed);
         self.pause(count)
     }
 
     /// It has succeeded: all its failures are forgotten.
-    pub fn succeeded(&self, who: &K) {
-        if self.known.load(Ordering::Relaxed) > 0 {
-            self.failures.remove(who);
-        }
+    pub fn succeeded<Q: Hash + Equivalent<K> + ?Sized>(&self, who: &Q) {
+        self.failures.remove(who);
     }
 
     /// Somebody of several whom `who` stands for has succeeded: one failure is forgotten.
     pub fn forgive_one(&self, who: &K, now: Instant) {
-        if self.known.load(Ordering::Relaxed) == 0 {
-            return;
-        }
         match self.count(who, now) {
             0 | 1 => drop(self.failures.remove(who)),
             count => self.failures.insert(who.clone(), Failures { count: count - 1, last: now }),

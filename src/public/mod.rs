@@ -29,15 +29,6 @@ use crate::metrics::Registry;
 use crate::setting::is_exposed;
 use metrics::{Class, Metrics};
 
-/// Anybody may connect here, and comes once an hour for a token.
-const LIMITS: Limits = Limits {
-    // As the settings have it.
-    connections_max: 0,
-    head_timeout: Duration::from_secs(10),
-    life_max: Duration::from_secs(120),
-    farewell_timeout: Duration::from_secs(1),
-};
-
 /// The longest body of a request.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -65,13 +56,12 @@ impl Door {
         }
         metrics.plaintext.set(i64::from(is_exposed(config.listen)));
         let pages = routes(auth.issuer().path()).with_state(auth).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
-        let limits = Limits { connections_max: config.connections_max, ..LIMITS };
         let bounds = CrowdBounds {
             open_max: config.connections_per_address_max,
             per_second_max: config.connection_rate_per_address_max,
         };
         let guard = Guard::new(bounds, http::Metrics::new(registry, "public"));
-        Door { sockets, pages, metrics, limits, guard }
+        Door { sockets, pages, metrics, limits: limits(config), guard }
     }
 
     /// Lets MQTT in, in a WebSocket.
@@ -90,6 +80,16 @@ impl Door {
             serving.spawn(http::serve(socket, router.clone(), self.limits, self.guard.clone(), stop.clone()));
         }
         serving.join_all().await;
+    }
+}
+
+/// Anybody may connect here, and comes once an hour for a token.
+fn limits(config: &Config) -> Limits {
+    Limits {
+        connections_max: config.connections_max,
+        head_timeout: Duration::from_secs(10),
+        life_max: Duration::from_secs(120),
+        farewell_timeout: Duration::from_secs(1),
     }
 }
 

@@ -116,17 +116,12 @@ impl Decoder {
         }
     }
 
-    /// Where in `buffer` a whole PINGREQ begins, behind whole packets that nobody has taken yet.
-    pub fn find_ping(&self, buffer: &BytesMut) -> Option<usize> {
-        let mut at = 0;
-        loop {
-            let rest = buffer.get(at..)?;
-            if rest.starts_with(&PINGREQ) {
-                return Some(at);
-            }
-            let length = varint::read(rest.get(1..)?).ok().flatten()?;
-            at = at.checked_add(1 + length.bytes)?.checked_add(length.value as usize)?;
-        }
+    /// Takes the first PINGREQ out of `buffer`, though it stands behind packets that have to wait; false: there is none.
+    pub fn take_ping(&self, buffer: &mut BytesMut) -> bool {
+        let Some(at) = find_ping(buffer) else { return false };
+        let behind = buffer.split_off(at);
+        buffer.extend_from_slice(&behind[PINGREQ.len()..]);
+        true
     }
 
     /// How large the packet at hand may be.
@@ -247,6 +242,19 @@ fn body(kind: Kind, first: u8, body: Bytes, version: Version, peer: Peer) -> Res
         Kind::Disconnect => Packet::Disconnect(ack::disconnect(body, version, peer)?),
         Kind::Auth => Packet::Auth(ack::auth(body, peer)?),
     })
+}
+
+/// Where a whole PINGREQ begins, at the start or behind whole packets.
+fn find_ping(buffer: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = buffer.get(at..)?;
+        if rest.starts_with(&PINGREQ) {
+            return Some(at);
+        }
+        let length = varint::read(rest.get(1..)?).ok().flatten()?;
+        at = at.checked_add(1 + length.bytes)?.checked_add(length.value as usize)?;
+    }
 }
 
 /// PINGREQ, which bears nothing [MQTT-3.12.1].
