@@ -55,7 +55,7 @@ struct Commanded {
 impl Crowd {
     /// A gateway that serves, with `devices` that have tokens and are not connected yet. `more` are in its registry besides.
     pub(crate) fn gather(kind: Kind, connections: usize, more: &[String]) -> Result<(Crowd, Vec<Added>)> {
-        let scratch = Scratch::new("connections", kind.name())?;
+        let scratch = Scratch::new("connections", &format!("{}-{connections}", kind.name()))?;
         let house = House::new(&scratch)?;
         let ids: Vec<String> = (0..connections).map(|number| format!("device-{number:06}")).collect();
         let mut added = tokens::add(&house, &[&ids, more].concat())?;
@@ -67,7 +67,7 @@ impl Crowd {
         let tokens = tokens::fetch(gateway.public, &added)?;
         let mut crowd = Crowd { gateway, clients, connections, _scratch: scratch };
         let lines: Vec<String> = ids.iter().zip(&tokens).map(|(id, token)| format!("{id} {token}")).collect();
-        for (number, part) in lines.chunks(connections.div_ceil(crowd.clients.len())).enumerate() {
+        for (number, part) in lines.chunks(connections.div_ceil(crowd.clients.len()).max(1)).enumerate() {
             let path = crowd._scratch.join(&format!("tokens-{number}"));
             fs::write(&path, part.join("\n"))?;
             crowd.clients[number].command(&format!("tokens {}", path.display()))?;

@@ -35,6 +35,17 @@ pub(crate) struct Entry {
     pub(crate) all: Cost,
 }
 
+/// Messages a second.
+#[derive(Default)]
+pub(crate) struct Rates {
+    /// Of the gateway with all connected.
+    pub(crate) with: Vec<f64>,
+    /// Of a gateway that never had a crowd.
+    pub(crate) without: Vec<f64>,
+    /// Of the first one, when all have gone.
+    pub(crate) after: Vec<f64>,
+}
+
 /// All figures of a crowd.
 pub(crate) struct Measured {
     pub(crate) kind: Kind,
@@ -44,15 +55,13 @@ pub(crate) struct Measured {
     /// Resident memory, for each connection.
     pub(crate) bytes_each: f64,
     pub(crate) dropped: Duration,
-    /// Messages a second.
-    pub(crate) rates_with: Vec<f64>,
-    pub(crate) rates_without: Vec<f64>,
+    pub(crate) rates: Rates,
 }
 
 pub(crate) fn run(kind: Kind, connections: usize, options: &Options) -> Result<Measured> {
-    // Rates come in pairs; TLS is looked at for its memory alone.
-    let pairs = if kind == Kind::Tls { 0 } else { options.rounds };
-    let loads: Vec<String> = (0..pairs * 2 * LOAD_DEVICES).map(|number| format!("load-{number:04}")).collect();
+    // TLS is looked at for its memory alone.
+    let rounds = if kind == Kind::Tls { 0 } else { options.rounds };
+    let loads: Vec<String> = (0..2 * rounds * LOAD_DEVICES).map(|number| format!("load-{number:04}")).collect();
     eprintln!("{connections} devices are added and fetch their tokens");
     let (mut crowd, loads) = Crowd::gather(kind, connections, &loads)?;
 
@@ -68,24 +77,33 @@ pub(crate) fn run(kind: Kind, connections: usize, options: &Options) -> Result<M
     let dropped = now() - began;
     let again = enter(&mut crowd)?;
 
-    let (mut rates_with, mut rates_without) = (Vec::new(), Vec::new());
-    let mut loads = loads.chunks(LOAD_DEVICES);
-    for round in 0..pairs {
-        eprintln!("rates, round {} of {pairs}", round + 1);
-        for _ in 0..2 {
-            let load = loads.next().context("there are devices for each load")?;
-            let connected = crowd.count()? > 0;
-            let rate = rate(&crowd, load, options.messages)?;
-            if connected { &mut rates_with } else { &mut rates_without }.push(rate);
-            // With, without, without, with: the order alternates.
-            match (rates_with.len() + rates_without.len()) % 4 {
-                1 => crowd.drop_all()?,
-                3 => _ = enter(&mut crowd)?,
-                _ => {}
-            }
+    let rates = if rounds > 0 { rates(&mut crowd, kind, &loads, options)? } else { Rates::default() };
+    Ok(Measured { kind, connections, first_time, again, bytes_each, dropped, rates })
+}
+
+/// With all connected and without any, in alternating order; then with all gone.
+fn rates(crowd: &mut Crowd, kind: Kind, loads: &[Added], options: &Options) -> Result<Rates> {
+    let (with, after) = loads.split_at(loads.len() / 2);
+    let ids = with.iter().map(|added| added.text("device_id").map(str::to_owned)).collect::<Result<Vec<_>>>()?;
+    let (empty, without) = Crowd::gather(kind, 0, &ids)?;
+    let mut rates = Rates::default();
+    let pairs = with.chunks(LOAD_DEVICES).zip(without.chunks(LOAD_DEVICES));
+    for (round, (with, without)) in pairs.enumerate() {
+        eprintln!("rates, round {} of {}", round + 1, options.rounds);
+        if round % 2 == 0 {
+            rates.with.push(rate(crowd, with, options.messages)?);
+        }
+        rates.without.push(rate(&empty, without, options.messages)?);
+        if round % 2 == 1 {
+            rates.with.push(rate(crowd, with, options.messages)?);
         }
     }
-    Ok(Measured { kind, connections, first_time, again, bytes_each, dropped, rates_with, rates_without })
+    eprintln!("they go, and the rates are measured once more");
+    crowd.drop_all()?;
+    for load in after.chunks(LOAD_DEVICES) {
+        rates.after.push(rate(crowd, load, options.messages)?);
+    }
+    Ok(rates)
 }
 
 /// All connect; the first tenth and the last are timed apart.

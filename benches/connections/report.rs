@@ -1,7 +1,7 @@
 //! What was measured, as a table, with the goals beside it.
 
 use super::crowd::Kind;
-use super::measure::{Entry, Measured};
+use super::measure::{Entry, Measured, Rates};
 
 /// What is to be reached, by the specification of this benchmark.
 const TENTHS_MAX: f64 = 1.2;
@@ -20,11 +20,13 @@ pub(crate) fn print(measured: &Measured) {
     line("resident, an idle connection", measured.bytes_each / 1024.0, "KiB", &memory_goal);
     line("drop all", measured.dropped.as_secs_f64() * 1e3, "ms", "until the gateway has let the last one go");
     line("reconnect all", measured.again.all.took.as_secs_f64() * 1e3, "ms", "");
-    if !measured.rates_with.is_empty() {
-        let (with, without) = (median(&measured.rates_with), median(&measured.rates_without));
-        line("ingest, with them connected", with, "messages/s", &spread(&measured.rates_with));
-        line("ingest, without", without, "messages/s", &spread(&measured.rates_without));
+    let Rates { with: rates_with, without: rates_without, after } = &measured.rates;
+    if !rates_with.is_empty() {
+        let (with, without) = (median(rates_with), median(rates_without));
+        line("ingest, with them connected", with, "messages/s", &spread(rates_with));
+        line("ingest, without", without, "messages/s", &spread(rates_without));
         line("with / without", with / without, "", &format!("goal: at least {RATE_MIN}"));
+        line("ingest, when they have gone", median(after), "messages/s", &spread(after));
     }
     println!();
 }

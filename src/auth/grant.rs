@@ -22,16 +22,9 @@ pub enum Principal {
 #[derive(Clone, Debug)]
 pub struct Grant {
     principal: Principal,
-    rights: Rights,
+    /// What a service may do. What a device may do follows from its id, and is not kept with each of ten thousands.
+    scopes: Box<[Scope]>,
     expires_at_ms: i64,
-}
-
-#[derive(Clone, Debug)]
-enum Rights {
-    /// A device's follow from its id: the prefix `devices/{id}/` and the filters that it may listen to.
-    Device { prefix: String, listens: [Filter; 2] },
-    /// A service's are its scopes.
-    Service { scopes: Vec<Scope> },
 }
 
 impl Grant {
@@ -40,16 +33,12 @@ impl Grant {
         if device_id.is_empty() || device_id.contains(['/', '+', '#']) {
             return None;
         }
-        let prefix = format!("devices/{device_id}/");
-        let listens =
-            [Filter::new(format!("{prefix}commands/#")).ok()?, Filter::new(format!("{prefix}receipts")).ok()?];
-        let rights = Rights::Device { prefix, listens };
-        Some(Grant { principal: Principal::Device(device_id.into()), rights, expires_at_ms })
+        Some(Grant { principal: Principal::Device(device_id.into()), scopes: Box::default(), expires_at_ms })
     }
 
     /// The grant of a service.
     pub fn service(name: &str, scopes: Vec<Scope>, expires_at_ms: i64) -> Grant {
-        Grant { principal: Principal::Service(name.into()), rights: Rights::Service { scopes }, expires_at_ms }
+        Grant { principal: Principal::Service(name.into()), scopes: scopes.into(), expires_at_ms }
     }
 
     /// Who has logged in.
@@ -64,10 +53,10 @@ impl Grant {
 
     /// Whether the principal may publish to `topic`; a will is asked about in the same way.
     pub fn may_publish(&self, topic: &Topic) -> bool {
-        match &self.rights {
-            Rights::Device { prefix, .. } => topic.as_str().strip_prefix(prefix.as_str()).is_some_and(is_a_devices_own),
-            Rights::Service { scopes } => {
-                !is_reserved(topic) && scopes.iter().any(|scope| scope.allows(Action::Publish, topic))
+        match &self.principal {
+            Principal::Device(id) => below_device(topic, id).is_some_and(is_a_devices_own),
+            Principal::Service(_) => {
+                !is_reserved(topic) && self.scopes.iter().any(|scope| scope.allows(Action::Publish, topic))
             }
         }
     }
@@ -75,20 +64,18 @@ impl Grant {
     /// Whether the principal may subscribe with `filter`: one scope alone has to cover every topic that `filter` can
     /// match. A shared subscription is worth the filter in it.
     pub fn may_subscribe(&self, filter: &Filter) -> bool {
-        match &self.rights {
-            Rights::Device { listens, .. } => listens.iter().any(|own| own.covers(filter)),
-            Rights::Service { scopes } => scopes.iter().any(|scope| scope.allows_all(Action::Subscribe, filter)),
+        match &self.principal {
+            Principal::Device(id) => a_device_hears(id).any(|own| own.covers(filter)),
+            Principal::Service(_) => self.scopes.iter().any(|scope| scope.allows_all(Action::Subscribe, filter)),
         }
     }
-}
 
-impl Grant {
     /// Whether the principal may be told what is published to `topic`. A session that is taken up again was made under an earlier
     /// grant, so what waits in it is asked about anew.
     pub fn may_hear(&self, topic: &Topic) -> bool {
-        match &self.rights {
-            Rights::Device { listens, .. } => listens.iter().any(|own| own.matches(topic)),
-            Rights::Service { scopes } => scopes.iter().any(|scope| scope.allows(Action::Subscribe, topic)),
+        match &self.principal {
+            Principal::Device(id) => a_device_hears(id).any(|own| own.matches(topic)),
+            Principal::Service(_) => self.scopes.iter().any(|scope| scope.allows(Action::Subscribe, topic)),
         }
     }
 }
@@ -100,6 +87,16 @@ impl Principal {
             Principal::Device(name) | Principal::Service(name) => name,
         }
     }
+}
+
+/// What stands behind `devices/{id}/` in a topic.
+fn below_device<'a>(topic: &'a Topic, id: &str) -> Option<&'a str> {
+    topic.as_str().strip_prefix("devices/")?.strip_prefix(id)?.strip_prefix('/')
+}
+
+/// The filters that a device may listen to.
+fn a_device_hears(id: &str) -> impl Iterator<Item = Filter> {
+    ["commands/#", "receipts"].into_iter().filter_map(move |own| Filter::new(format!("devices/{id}/{own}")).ok())
 }
 
 /// The topics below `devices/{id}/` that the device publishes. A stream is one level and has a name.

@@ -9,7 +9,7 @@ mod publish;
 mod retained;
 mod terms;
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ use crate::mqtt::{
 /// What MQTT calls the session state, as far as the session itself holds it; what waits is in its mailbox.
 #[derive(Default)]
 pub struct SessionState {
-    subscriptions: BTreeMap<Filter, Granted>,
+    subscriptions: HashMap<Filter, Granted>,
     /// Identifiers of QoS 2 whose message has gone to its subscribers, until PUBREL. At most 65,535, as many as there are.
     received: HashSet<NonZeroU16>,
     outbound: Outbound,

@@ -57,7 +57,7 @@ const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
     ("anyhow", &["cli"]),
 ];
 
-/// Crates that would bring a C build, a code generator or a TLS library of the system's; the C of SQLite is the one there is.
+/// Crates that would bring a C build, a code generator or a TLS library of the system's; the C of SQLite and of the allocator is all there is.
 const NEVER_BUILT: &[&str] = &["aws-lc-sys", "prost-build", "bindgen", "cmake", "openssl-sys"];
 
 /// Hosts of package registries, in two pieces each so that they do not stand here. Where packages come from is whoever builds'
