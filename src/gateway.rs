@@ -101,7 +101,7 @@ pub enum StartError {
     #[error(transparent)]
     MasterKeys(#[from] MasterKeysError),
     /// The database was made with other keys.
-    #[error("the database in {0} was made with another master key than the one in {0}/master.keys")]
+    #[error("the database was made with another master key than the one in {0}/master.keys")]
     ForeignMasterKeys(String),
     /// A certificate cannot be used.
     #[error("[{section}] tls_certificate, tls_key or tls_client_ca: {source}")]
@@ -130,7 +130,7 @@ impl Cellar {
     /// Opens what is there, and makes what is not: but never new master keys for a database that belongs to others.
     pub async fn open(config: &Config) -> Result<Self, StartError> {
         let data_dir = &config.store.data_dir;
-        let store = Store::open(&config.store).await?;
+        let store = Store::open(&config.store, &config.database).await?;
         let masters = match store.master_key_check().await? {
             Some(_) => MasterKeys::open(data_dir)?,
             None => MasterKeys::open_or_make(data_dir)?,
@@ -224,6 +224,7 @@ impl Gateway {
         for identity in self.identities {
             tokio::spawn(identity.keep_fresh(self.tls_metrics.clone(), background_ends.clone()));
         }
+        tokio::spawn(self.store.clone().keep_up(background_ends.clone()));
         let watcher = watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone());
         let Broker { hub, presence, .. } = self.broker.clone();
         let publisher = broker::publish_readings(hub.clone(), self.verified);

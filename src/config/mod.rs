@@ -35,6 +35,8 @@ pub struct Config {
     pub ingest: crate::ingest::Config,
     /// The data directory and the quarantine.
     pub store: crate::store::Config,
+    /// Which database.
+    pub database: crate::store::DatabaseConfig,
     /// Sessions.
     pub broker: crate::broker::Config,
     /// The end.
@@ -62,7 +64,19 @@ impl Config {
     /// What is wrong with values that are well-formed: each with its section.
     fn mistakes(&self) -> impl Iterator<Item = (&'static str, crate::setting::Mistake)> {
         // Taken apart by name, so that a new section cannot be left out. What is well-formed in the log's is right.
-        let Config { edge, public, auth, admin, seal, ingest, store, broker, shutdown, log: log::Config { .. } } = self;
+        let Config {
+            edge,
+            public,
+            auth,
+            admin,
+            seal,
+            ingest,
+            store,
+            database,
+            broker,
+            shutdown,
+            log: log::Config { .. },
+        } = self;
         let areas = [
             ("edge", edge.mistakes()),
             ("public", public.mistakes()),
@@ -71,6 +85,7 @@ impl Config {
             ("seal", seal.mistakes()),
             ("ingest", ingest.mistakes()),
             ("store", store.mistakes()),
+            ("database", database.mistakes()),
             ("broker", broker.mistakes()),
             ("shutdown", shutdown.mistakes()),
         ];

@@ -102,6 +102,7 @@ fn a_value_that_cannot_be_right_is_told_in_every_section() {
         ("seal.age_max", "0s"),
         ("ingest.batch_rows_max", "0"),
         ("store.data_dir", ""),
+        ("database.url", "mysql://localhost"),
         ("broker.sessions_max", "0"),
         ("shutdown.timeout", "0s"),
         ("log.level", "loud"),

@@ -1,14 +1,17 @@
 //! The writer: commits whatever came while its last commit ran, and settles the receipts.
 //!
 //! There is no timer. With one message waiting it commits one; under load the batch grows by itself to what a commit takes,
-//! up to a bound in rows and bytes. A failure that may pass is tried again for ever: the messages are held, their connections
+//! up to a bound in rows and bytes. Where the store takes several batches at a time, as many hands take from one queue in turn: each
+//! takes all that waits, and the next one what comes after it. Messages of one device may be committed in another order than they came
+//! in, which no promise speaks of; each is answered in its turn (`broker`). A failure that may pass is tried again for ever: the messages are held, their connections
 //! wait, and nothing is acknowledged meanwhile. Only the end of the gateway gives them up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -16,7 +19,7 @@ use super::pipeline::{Job, Pending};
 use super::{Cause, Config, Ingest, Ledger, Metrics, Settled};
 use crate::metrics::Registry;
 use crate::seal::Guard;
-use crate::store::{Entry, Kept, Outcome, Reading, Store};
+use crate::store::{Accepted, Entry, Kept, Outcome, Reading, Store};
 
 /// Batches of verified readings that may wait for whoever publishes them; what is beyond is counted and not published,
 /// because the database is the truth.
@@ -31,21 +34,37 @@ pub struct Verified {
     pub readings: Vec<Reading>,
 }
 
-/// The one task that writes.
+/// All hands that write.
 pub struct Writer {
+    hand: Hand,
+    queue: Arc<Mutex<Queue>>,
+}
+
+/// What waits to be written.
+struct Queue {
+    jobs: mpsc::UnboundedReceiver<Job>,
+    /// What did not fit into the last batch any more.
+    carried: Option<Job>,
+    batch_rows_max: usize,
+    batch_bytes_max: usize,
+}
+
+/// What one transaction is to write.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    pending: Vec<Pending>,
+}
+
+/// Writes one batch after the other.
+#[derive(Clone)]
+struct Hand {
     store: Store,
     ledger: Ledger,
     metrics: Metrics,
-    queue: mpsc::UnboundedReceiver<Job>,
     verified: mpsc::Sender<Vec<Verified>>,
     listened_to: Arc<AtomicBool>,
-    batch_rows_max: usize,
-    batch_bytes_max: usize,
     retry_delay_max: Duration,
-    /// What did not fit into the last batch any more.
-    carried: Option<Job>,
-    entries: Vec<Entry>,
-    pending: Vec<Pending>,
 }
 
 impl Writer {
@@ -60,80 +79,99 @@ impl Writer {
         let ledger = Ledger::default();
         registry.keep(ledger.clone());
         let metrics = Metrics::new(registry);
-        let (ingest, queue) = Ingest::new(config, guard, ledger.clone());
+        let (ingest, jobs) = Ingest::new(config, guard, ledger.clone());
         let (verified, published) = mpsc::channel(VERIFIED_BATCHES_MAX);
-        let writer = Writer {
-            store,
-            ledger,
-            metrics,
-            queue,
-            verified,
-            listened_to,
-            batch_rows_max: config.batch_rows_max,
-            batch_bytes_max: config.batch_bytes_max,
-            retry_delay_max: config.retry_delay_max,
-            carried: None,
-            entries: Vec::new(),
-            pending: Vec::new(),
-        };
-        (ingest, writer, published)
+        let Config { batch_rows_max, batch_bytes_max, retry_delay_max, .. } = *config;
+        let queue = Queue { jobs, carried: None, batch_rows_max, batch_bytes_max };
+        let hand = Hand { store, ledger, metrics, verified, listened_to, retry_delay_max };
+        (ingest, Writer { hand, queue: Arc::new(Mutex::new(queue)) }, published)
     }
 
     /// Writes until every [`Ingest`] is gone and the queue is empty, or until `give_up`.
-    pub async fn run(mut self, give_up: CancellationToken) {
-        loop {
-            let first = tokio::select! {
-                // First, so that what waits is given up with the rest and not committed one batch more.
-                biased;
-                () = give_up.cancelled() => return self.give_up(),
-                first = self.next() => first,
-            };
-            let Some(first) = first else { return };
-            self.gather(first);
-            let Some(outcomes) = self.commit(&give_up).await else { return self.give_up() };
-            self.settle(outcomes);
-            // The connections that this woke send their answers first: what comes back for them makes the next batch larger.
-            tokio::task::yield_now().await;
+    pub async fn run(self, give_up: CancellationToken) {
+        let mut hands = JoinSet::new();
+        for _ in 0..self.hand.store.writers() {
+            hands.spawn(self.hand.clone().run(self.queue.clone(), give_up.clone()));
+        }
+        // One that has panicked takes the others along: what it held is lost with its receipts, and the gateway ends.
+        while let Some(ended) = hands.join_next().await {
+            if ended.is_err() {
+                error!("A hand of the writer has ended by itself.");
+                give_up.cancel();
+            }
+        }
+        if give_up.is_cancelled() {
+            given_up(self.queue.lock().await.close());
         }
     }
+}
 
-    /// The next message; none: nothing will come any more. Dropping the future loses nothing.
-    async fn next(&mut self) -> Option<Job> {
-        match self.carried.take() {
-            Some(job) => Some(job),
-            None => self.queue.recv().await,
-        }
-    }
-
-    /// Takes what is waiting behind `first`, up to the bounds.
-    fn gather(&mut self, first: Job) {
-        let mut bytes = self.take(first);
-        while self.entries.len() < self.batch_rows_max {
-            let Ok(job) = self.queue.try_recv() else { break };
+impl Queue {
+    /// What is waiting, up to the bounds; none: nothing will come any more. Dropping the future loses nothing.
+    async fn next(&mut self) -> Option<Batch> {
+        let first = match self.carried.take() {
+            Some(job) => job,
+            None => self.jobs.recv().await?,
+        };
+        let mut batch = Batch::default();
+        let mut bytes = batch.take(first);
+        while batch.entries.len() < self.batch_rows_max {
+            let Ok(job) = self.jobs.try_recv() else { break };
             if bytes + entry_bytes(&job.entry) > self.batch_bytes_max {
                 self.carried = Some(job);
                 break;
             }
-            bytes += self.take(job);
+            bytes += batch.take(job);
         }
+        Some(batch)
     }
 
+    /// Takes nothing more, and gives out what waits.
+    fn close(&mut self) -> impl Iterator<Item = Pending> {
+        self.jobs.close();
+        let queued = std::iter::from_fn(|| self.jobs.try_recv().ok());
+        self.carried.take().into_iter().chain(queued).map(|job| job.pending)
+    }
+}
+
+impl Batch {
     fn take(&mut self, job: Job) -> usize {
         let bytes = entry_bytes(&job.entry);
         self.entries.push(job.entry);
         self.pending.push(job.pending);
         bytes
     }
+}
+
+impl Hand {
+    async fn run(self, queue: Arc<Mutex<Queue>>, give_up: CancellationToken) {
+        loop {
+            let next = async { queue.lock().await.next().await };
+            let batch = tokio::select! {
+                // First, so that what waits is given up with the rest and not committed one batch more.
+                biased;
+                () = give_up.cancelled() => return,
+                batch = next => batch,
+            };
+            let Some(batch) = batch else { return };
+            let Some(outcomes) = self.commit(&batch.entries, &give_up).await else {
+                return given_up(batch.pending.into_iter());
+            };
+            self.settle(batch, outcomes);
+            // The connections that this woke send their answers first: what comes back for them makes the next batch larger.
+            tokio::task::yield_now().await;
+        }
+    }
 
     /// Commits the batch, again and again while the failure may pass; none: told to give up.
-    async fn commit(&mut self, give_up: &CancellationToken) -> Option<Vec<Outcome>> {
+    async fn commit(&self, entries: &[Entry], give_up: &CancellationToken) -> Option<Vec<Outcome>> {
         let mut delay = RETRY_DELAY_MIN;
         loop {
             let began = now();
-            let failure = match self.store.commit(&self.entries).await {
+            let failure = match self.store.commit(entries).await {
                 Ok(outcomes) => {
                     #[expect(clippy::disallowed_methods, reason = "the writer is a driver")]
-                    self.metrics.committed(self.entries.len(), began.elapsed());
+                    self.metrics.committed(entries.len(), began.elapsed());
                     if delay > RETRY_DELAY_MIN {
                         info!("The database commits again.");
                     }
@@ -142,7 +180,7 @@ impl Writer {
                 Err(failure) => failure,
             };
             self.metrics.commit_failed();
-            error!(%failure, messages = self.entries.len(), "The database does not commit; the messages are held.");
+            error!(%failure, messages = entries.len(), "The database does not commit; the messages are held.");
             tokio::select! {
                 () = give_up.cancelled() => return None,
                 () = tokio::time::sleep(delay) => delay = (delay * 2).min(self.retry_delay_max),
@@ -150,46 +188,40 @@ impl Writer {
         }
     }
 
-    fn settle(&mut self, outcomes: Vec<Outcome>) {
-        self.publish(&outcomes);
+    fn settle(&self, batch: Batch, outcomes: Vec<Outcome>) {
+        let Batch { entries, pending } = batch;
+        self.publish(entries, &outcomes);
         let now = now();
         let metrics = &self.metrics;
-        metrics.acknowledged(self.pending.iter().map(|pending| now.saturating_duration_since(pending.received_at)));
-        let settled = self.pending.drain(..).zip(outcomes).map(|(mut pending, outcome)| {
+        metrics.acknowledged(pending.iter().map(|pending| now.saturating_duration_since(pending.received_at)));
+        let settled = pending.into_iter().zip(outcomes).map(|(mut pending, outcome)| {
             metrics.kept(kept(&outcome));
             let settled = pending.settled(outcome);
             (pending.receipt, settled)
         });
         let settled: Vec<(super::Receipt, Settled)> = settled.collect();
         self.ledger.settle_all(settled);
-        self.entries.clear();
     }
 
     /// Hands the readings of what is stored now to whoever publishes them.
-    fn publish(&mut self, outcomes: &[Outcome]) {
+    fn publish(&self, entries: Vec<Entry>, outcomes: &[Outcome]) {
         if !self.listened_to.load(Ordering::Relaxed) {
             return;
         }
-        let stored = self.entries.iter_mut().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Stored));
+        let stored = entries.into_iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Stored));
         let verified: Vec<Verified> = stored.filter_map(|(entry, _)| verified(entry)).collect();
         let count = verified.len();
         if count > 0 && self.verified.try_send(verified).is_err() {
             self.metrics.unpublished(count);
         }
     }
+}
 
-    fn give_up(mut self) {
-        let held = self.pending.drain(..).map(|pending| pending.receipt);
-        let carried = self.carried.take().map(|job| job.pending.receipt);
-        self.queue.close();
-        let queued = std::iter::from_fn(|| self.queue.try_recv().ok()).map(|job| job.pending.receipt);
-        let count = held.chain(carried).chain(queued).map(|receipt| receipt.give_up(Cause::Shutdown)).count();
-        if count > 0 {
-            error!(
-                messages = count,
-                "The gateway ends before the database has come back; these were not acknowledged."
-            );
-        }
+/// These are neither stored nor acknowledged, and their senders are told that the connection ends.
+fn given_up(pending: impl Iterator<Item = Pending>) {
+    let count = pending.map(|pending| pending.receipt.give_up(Cause::Shutdown)).count();
+    if count > 0 {
+        error!(messages = count, "The gateway ends before the database has come back; these were not acknowledged.");
     }
 }
 
@@ -200,10 +232,9 @@ fn entry_bytes(entry: &Entry) -> usize {
     }
 }
 
-fn verified(entry: &mut Entry) -> Option<Verified> {
-    let Entry::Accepted(accepted) = entry else { return None };
-    let readings = std::mem::take(&mut accepted.readings);
-    (!readings.is_empty()).then(|| Verified { device_id: accepted.device_id.clone(), readings })
+fn verified(entry: Entry) -> Option<Verified> {
+    let Entry::Accepted(Accepted { device_id, readings, .. }) = entry else { return None };
+    (!readings.is_empty()).then_some(Verified { device_id, readings })
 }
 
 fn kept(outcome: &Outcome) -> Option<Kept> {

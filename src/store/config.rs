@@ -1,14 +1,16 @@
-//! `[store]`: where the data lies, and how much of what was refused is kept.
+//! `[store]`: where the data lies, and how much of what was refused is kept. `[database]`: which database it is.
 
 use crate::setting::{Mistake, outside};
 use serde::Deserialize;
+use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The settings of the store.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The directory of `sealgate.db`.
+    /// The directory of the master keys, and of `sealgate.db` where that is the database.
     pub data_dir: PathBuf,
     /// Messages in quarantine, of all devices.
     pub quarantine_rows_max: u64,
@@ -49,3 +51,65 @@ impl Config {
 
 /// The database counts in signed 64 bits.
 const COUNT_MAX: u64 = i64::MAX as u64;
+
+/// Which database, and how it is used.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DatabaseConfig {
+    /// A URL of PostgreSQL; empty: the file `sealgate.db` in the data directory.
+    pub url: String,
+    /// Connections that write, each a batch at a time.
+    pub writers: u32,
+    /// How long a new connection may take.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// How long a statement may take; then it is given up and tried again.
+    #[serde(with = "humantime_serde")]
+    pub statement_timeout: Duration,
+    /// The operator's word that a commit may be lost when the server crashes: without it a server that is set up so is refused.
+    pub accept_lost_commits: bool,
+}
+
+impl Default for DatabaseConfig {
+    fn default() -> DatabaseConfig {
+        DatabaseConfig {
+            url: String::new(),
+            writers: 2,
+            connect_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(30),
+            accept_lost_commits: false,
+        }
+    }
+}
+
+impl DatabaseConfig {
+    /// What is wrong with values that are well-formed: each with its key.
+    pub fn mistakes(&self) -> Vec<Mistake> {
+        let is_known =
+            self.url.is_empty() || ["postgres://", "postgresql://"].iter().any(|scheme| self.url.starts_with(scheme));
+        // The URL itself is not repeated: it has a password.
+        let unknown = "is not a URL of PostgreSQL: postgres://USER@HOST:PORT/DATABASE".to_owned();
+        let times = Duration::from_millis(100)..=Duration::from_secs(3600);
+        let found = [
+            (!is_known).then_some(("url", unknown)),
+            outside("writers", self.writers, 1..=64),
+            outside("connect_timeout", self.connect_timeout, times.clone()),
+            outside("statement_timeout", self.statement_timeout, times),
+        ];
+        found.into_iter().flatten().collect()
+    }
+}
+
+/// Without the URL, which has a password.
+impl fmt::Debug for DatabaseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DatabaseConfig { url, writers, connect_timeout, statement_timeout, accept_lost_commits } = self;
+        f.debug_struct("DatabaseConfig")
+            .field("url", if url.is_empty() { &"" } else { &"…" })
+            .field("writers", writers)
+            .field("connect_timeout", connect_timeout)
+            .field("statement_timeout", statement_timeout)
+            .field("accept_lost_commits", accept_lost_commits)
+            .finish()
+    }
+}

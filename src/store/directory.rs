@@ -31,6 +31,11 @@ impl Files {
         &self.database
     }
 
+    /// How it is called where it is spoken of.
+    pub(super) fn place(&self) -> String {
+        self.database.display().to_string()
+    }
+
     /// The log of what is committed and not yet in the database file.
     pub(super) fn wal(&self) -> PathBuf {
         self.beside("-wal")
@@ -57,7 +62,8 @@ impl Files {
         moded.map_err(|source| self.file_error(&self.database, source))
     }
 
-    fn claim_directory(&self) -> Result<(), OpenError> {
+    /// Makes the directory if it is not there, and takes the rights of others away.
+    pub(super) fn claim_directory(&self) -> Result<(), OpenError> {
         let error = |source| OpenError::Directory { path: self.directory.clone(), source };
         let mode = match fs::metadata(&self.directory) {
             Ok(metadata) => metadata.permissions().mode() & 0o7777,

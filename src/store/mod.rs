@@ -6,122 +6,147 @@
 //! a device id is a name, a tag is bytes, a secret is a hash.
 //!
 //! What counts as a duplicate, as a replay or as too much is decided by pure code (`judge`, `halving`, `quarantine`), so
-//! that a second database can stand behind the same face with the same answers. SQL is written in `sqlite` and `migrations`
-//! alone.
+//! and the steps of a commit by `commit`, so that both databases behind this face give the same answers. SQL is written in
+//! `sqlite`, `postgres` and `migrations` alone.
 
 mod batch;
+mod commit;
 mod config;
 mod directory;
 mod halving;
 mod judge;
+mod labels;
+mod postgres;
 mod presence;
 mod quarantine;
 mod registry;
 mod sqlite;
+mod upkeep;
 
 pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Value};
-pub use config::Config;
+pub use config::{Config, DatabaseConfig};
 pub use presence::PresenceRow;
 pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
 
+use postgres::Postgres;
 use sqlite::Sqlite;
 use std::path::PathBuf;
 
 /// The database. Cloning is cheap, and clones share connections.
 #[derive(Clone)]
-pub struct Store {
-    sqlite: Sqlite,
+pub struct Store(Engine);
+
+#[derive(Clone)]
+enum Engine {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+/// The same call to whichever database it is.
+macro_rules! ask {
+    ($database:expr, $method:ident($($argument:expr),*)) => {
+        match $database {
+            Engine::Sqlite(sqlite) => sqlite.$method($($argument),*).await,
+            Engine::Postgres(postgres) => postgres.within(postgres.$method($($argument),*)).await,
+        }
+    };
 }
 
 impl Store {
-    /// Opens the database in the data directory, and makes both if they are not there.
+    /// Opens the database, and makes what of it is not there.
     ///
-    /// The directory is 0700 and every file in it 0600 afterwards. What is refused is left as it was found.
+    /// The data directory is 0700 and every file of the database in it 0600 afterwards. What is refused is left as it was found.
     ///
-    /// Once in a process for one directory, and clones from there: looking at the file before SQLite opens it ends, by POSIX,
+    /// For a file once in a process and directory, and clones from there: looking at the file before SQLite opens it ends, by POSIX,
     /// the locks that this process has on it (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
-    pub async fn open(config: &Config) -> Result<Store, OpenError> {
-        Ok(Store { sqlite: Sqlite::open(config).await? })
+    pub async fn open(config: &Config, database: &DatabaseConfig) -> Result<Store, OpenError> {
+        Ok(Store(match database.url.as_str() {
+            "" => Engine::Sqlite(Sqlite::open(config).await?),
+            _ => Engine::Postgres(Postgres::open(config, database).await?),
+        }))
     }
 
     /// Waits for the transaction at hand and closes all connections.
     pub async fn close(self) {
-        self.sqlite.close().await;
+        match self.0 {
+            Engine::Sqlite(sqlite) => sqlite.close().await,
+            Engine::Postgres(postgres) => postgres.close().await,
+        }
     }
 
     /// Adds a device and the client that it logs in with.
     pub async fn add_device(&self, device: &NewDevice) -> Result<Device, AddError> {
-        self.sqlite.add_device(device).await
+        ask!(&self.0, add_device(device))
     }
 
     /// The device of this name.
     pub async fn device(&self, device_id: &str) -> Result<Option<Device>, StoreError> {
-        self.sqlite.device(device_id).await
+        ask!(&self.0, device(device_id))
     }
 
     /// Devices in the order of their names, after `after`, at most `limit`.
     pub async fn devices(&self, after: Option<&str>, limit: u32) -> Result<Vec<Device>, StoreError> {
-        self.sqlite.devices(after, limit).await
+        ask!(&self.0, devices(after, limit))
     }
 
     /// Enables or disables a device, and with it its client.
     pub async fn set_device_state(&self, device_id: &str, state: State) -> Result<Found, StoreError> {
-        self.sqlite.set_device_state(device_id, state).await
+        ask!(&self.0, set_device_state(device_id, state))
     }
 
     /// Adds a service and the client that it logs in with.
     pub async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
-        self.sqlite.add_service(service).await
+        ask!(&self.0, add_service(service))
     }
 
     /// The service of this name.
     pub async fn service(&self, name: &str) -> Result<Option<Service>, StoreError> {
-        self.sqlite.service(name).await
+        ask!(&self.0, service(name))
     }
 
     /// Services in the order of their names, after `after`, at most `limit`.
     pub async fn services(&self, after: Option<&str>, limit: u32) -> Result<Vec<Service>, StoreError> {
-        self.sqlite.services(after, limit).await
+        ask!(&self.0, services(after, limit))
     }
 
     /// Enables or disables a service.
     pub async fn set_service_state(&self, name: &str, state: State) -> Result<Found, StoreError> {
-        self.sqlite.set_service_state(name, state).await
+        ask!(&self.0, set_service_state(name, state))
     }
 
     /// The client of this id, be it a device's or a service's. A device's client is disabled when the device is.
     pub async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
-        self.sqlite.client(client_id).await
+        ask!(&self.0, client(client_id))
     }
 
     /// Grows with each change of a device, a service or a client, whichever process makes it and be it by hand with SQL.
     pub async fn registry_version(&self) -> Result<i64, StoreError> {
-        self.sqlite.registry_version().await
+        ask!(&self.0, registry_version())
     }
 
     /// The keys that tokens are signed with, oldest first.
     pub async fn signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError> {
-        self.sqlite.signing_keys().await
+        ask!(&self.0, signing_keys())
     }
 
     /// Keeps one more signing key.
     pub async fn add_signing_key(&self, key: &SealedSigningKey) -> Result<(), AddError> {
-        self.sqlite.add_signing_key(key).await
+        ask!(&self.0, add_signing_key(key))
     }
 
     /// Keeps a signing key if there is none yet: of two processes that start at once, one key wins.
     pub async fn add_first_signing_key(&self, key: &SealedSigningKey) -> Result<Added, StoreError> {
-        self.sqlite.add_first_signing_key(key).await
+        ask!(&self.0, add_first_signing_key(key))
     }
 
     /// The fingerprint of the master key that this database was made with.
     pub async fn master_key_check(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        self.sqlite.master_key_check().await
+        ask!(&self.0, master_key_check())
     }
 
     /// Keeps the fingerprint of the master key if there is none yet; one that is there is never changed.
     pub async fn set_master_key_check(&self, check: &[u8; 32]) -> Result<Added, StoreError> {
-        self.sqlite.set_master_key_check(check).await
+        ask!(&self.0, set_master_key_check(check))
     }
 
     /// Commits a batch in one transaction; the outcomes are in the order of the entries, as if each came alone after the one
@@ -129,34 +154,53 @@ impl Store {
     ///
     /// On an error nothing of the batch is stored, and it may be given again.
     pub async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
-        self.sqlite.commit(batch).await
+        ask!(&self.0, commit(batch))
+    }
+
+    /// Makes what the coming days need, and does nothing where they need nothing. What comes meanwhile is stored all the same.
+    pub async fn prepare_days(&self, now_ms: i64) -> Result<(), StoreError> {
+        match &self.0 {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(postgres) => postgres.within(postgres.prepare_days(now_ms)).await,
+        }
+    }
+
+    /// How many batches may be under way at a time.
+    pub fn writers(&self) -> usize {
+        match &self.0 {
+            Engine::Sqlite(_) => 1,
+            Engine::Postgres(postgres) => postgres.writers(),
+        }
     }
 
     /// What was saved of the presence of devices, in the order of their names, after `after`, at most `limit`.
     pub async fn presence(&self, after: Option<&str>, limit: u32) -> Result<Vec<PresenceRow>, StoreError> {
-        self.sqlite.presence(after, limit).await
+        ask!(&self.0, presence(after, limit))
     }
 
     /// Saves the presence of devices, each in place of what was saved of it, in one transaction. A device that is not in the
     /// registry is passed over.
     pub async fn save_presence(&self, rows: &[PresenceRow]) -> Result<(), StoreError> {
-        self.sqlite.save_presence(rows).await
+        ask!(&self.0, save_presence(rows))
     }
 
     /// Whether this very envelope is stored.
     pub async fn find_seen(&self, seen: &Seen) -> Result<bool, StoreError> {
-        self.sqlite.find_seen(seen).await
+        ask!(&self.0, find_seen(seen))
     }
 
     /// What the quarantine holds now.
     pub async fn quarantine_usage(&self) -> Result<Usage, StoreError> {
-        self.sqlite.quarantine_usage().await
+        ask!(&self.0, quarantine_usage())
     }
 
     /// Whether the quarantine as a whole was full when [`Store::quarantine_usage`] was last asked. Costs nothing and may be
     /// late, so it is a hint: the bound itself is kept by [`Store::commit`].
     pub fn quarantine_looks_full(&self) -> bool {
-        self.sqlite.quarantine_looks_full()
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.quarantine_looks_full(),
+            Engine::Postgres(postgres) => postgres.quarantine_looks_full(),
+        }
     }
 }
 
@@ -220,32 +264,42 @@ pub enum OpenError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The file is something else.
-    #[error("{} is not a database of Sealgate", path.display())]
+    /// It is something else.
+    #[error("{place} is not a database of Sealgate")]
     NotOurs {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database.
+        place: String,
     },
     /// A newer Sealgate wrote it.
     #[error(
-        "{} has schema {found}, and this version of Sealgate knows schemas up to {known}; use a newer version",
-        path.display()
+        "{place} has schema {found}, and this version of Sealgate knows schemas up to {known}; use a newer version"
     )]
     NewerSchema {
-        /// The file.
-        path: PathBuf,
-        /// The schema's number in the file.
+        /// The file, or the database.
+        place: String,
+        /// The schema's number there.
         found: i64,
         /// The newest number that this version knows.
         known: i64,
     },
     /// The database engine refuses.
-    #[error("the database {} cannot be opened: {source}", path.display())]
+    #[error("the database {place} cannot be opened: {source}")]
     Database {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the database.
+        place: String,
         /// What the engine says.
         source: StoreError,
+    },
+    /// Its server says that a commit is done before it is.
+    #[error(
+        "the database {place} has {setting} = off: what it has committed may be lost when it crashes, and an acknowledgement would be \
+         a lie; switch it on, or set accept_lost_commits = true in [database]"
+    )]
+    LosesCommits {
+        /// The database.
+        place: String,
+        /// The server's setting.
+        setting: &'static str,
     },
 }
 
@@ -259,7 +313,7 @@ pub struct StoreError(#[from] sqlx::Error);
 pub enum CommitError {
     /// The connection, the disk or a lock: nothing of the batch is stored, and the same batch may succeed later.
     #[error("the batch cannot be committed now: {0}")]
-    Passing(#[source] StoreError),
+    Passing(#[from] StoreError),
 }
 
 #[cfg(test)]

@@ -10,6 +10,8 @@ use crate::harness::{Deadline, Gateway, Rows, RunningFleet, Scratch, eventually}
 
 /// Kills that count, in one run. `SEALGATE_KILLS` asks for another number.
 const KILLS: usize = 50;
+/// The same over PostgreSQL, where each start takes longer.
+const KILLS_ON_POSTGRES: usize = 20;
 /// Rounds that may be in vain for each that counts: those that were killed before anything had begun.
 const ROUNDS_FOR_A_KILL_MAX: usize = 20;
 /// A kill falls at a random moment of so long after the load began.
@@ -20,8 +22,16 @@ const ACKNOWLEDGED_MIN: u64 = 1_000;
 
 #[test]
 fn kill_9_again_and_again_loses_nothing_that_was_acknowledged() {
-    let kills = std::env::var("SEALGATE_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
-    let mut gateway = Gateway::prepare(&[]);
+    kill_9_again_and_again(Gateway::prepare(&[]), KILLS);
+}
+
+#[test]
+fn kill_9_again_and_again_over_postgres_loses_nothing_that_was_acknowledged() {
+    kill_9_again_and_again(Gateway::prepare_on_postgres(&[]), KILLS_ON_POSTGRES);
+}
+
+fn kill_9_again_and_again(mut gateway: Gateway, kills: usize) {
+    let kills = std::env::var("SEALGATE_KILLS").map_or(kills, |kills| kills.parse().unwrap());
     gateway.keep_its_doors();
     gateway.restart();
     let (credentials, keys) = gateway.add_fleet(16);

@@ -31,7 +31,7 @@ impl Bench {
         let directory = std::env::temp_dir().join(format!("sealgate-writer-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&directory);
         let config = store::Config { data_dir: directory.clone(), ..store::Config::default() };
-        let store = Store::open(&config).await.unwrap();
+        let store = Store::open(&config, &store::DatabaseConfig::default()).await.unwrap();
         let masters = seal::MasterKeys::open_or_make(&directory).unwrap();
         let guard = Arc::new(Guard::new(&seal::Config::default(), masters, store.clone()));
         let (listened_to, registry) = (Arc::default(), Registry::default());
@@ -77,7 +77,7 @@ async fn a_look_up_that_hangs_does_not_hold_the_writer() {
 async fn what_waits_is_given_up_and_not_committed() {
     let bench = Bench::new("waits").await;
     bench.submit();
-    while bench.writer.queue.is_empty() {
+    while bench.writer.queue.lock().await.jobs.is_empty() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let (store, give_up) = (bench.store.clone(), CancellationToken::new());

@@ -1,23 +1,11 @@
-//! Whose fault a failed statement is: the row's, or that of the moment.
-//!
-//! Only what is listed here as the row's fault is. Anything else is held and tried again: a row that is held too long can be
-//! looked at, a row that was refused for a full disk would be lost.
+//! Whose fault a failed statement is, by SQLite's codes.
 
-/// Why a statement failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The row will never be taken as it is.
-    Content,
-    /// The connection, the disk or a lock.
-    Passing,
-}
+use crate::store::commit::Fault;
 
-impl Fault {
-    /// Of an error of the driver.
-    pub(super) fn of(error: &sqlx::Error) -> Fault {
-        let code = error.as_database_error().and_then(|error| error.code());
-        code.and_then(|code| code.parse().ok()).map_or(Fault::Passing, of_code)
-    }
+/// Of an error of the driver.
+pub(super) fn of(error: &sqlx::Error) -> Fault {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse().ok()).map_or(Fault::Passing, of_code)
 }
 
 /// Of an extended result code, <https://www.sqlite.org/rescode.html>; its low byte is the primary code.
@@ -70,6 +58,6 @@ mod tests {
         for code in [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 21, 26, 999, BUSY_SNAPSHOT, IOERR_FSYNC] {
             assert_eq!(of_code(code), Fault::Passing, "{code}");
         }
-        assert_eq!(Fault::of(&sqlx::Error::WorkerCrashed), Fault::Passing);
+        assert_eq!(of(&sqlx::Error::WorkerCrashed), Fault::Passing);
     }
 }

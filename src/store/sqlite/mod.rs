@@ -16,23 +16,25 @@
 //! is read more slowly. Other sizes of pages gained nothing over SQLite's own 4 KiB.
 
 mod bulk;
-mod commit;
 mod fault;
 mod keys;
-mod labels;
 mod open;
 mod presence;
 mod registry;
 mod statements;
+mod tables;
 mod writer;
 
+use super::commit;
+use super::commit::Fault;
 use super::directory::Files;
 use super::quarantine::Bounds;
 use super::{CommitError, Config, Entry, OpenError, Outcome, Seen, StoreError, Usage};
-use commit::Committer;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
+use statements::Statements;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tables::Batch;
 use tokio::sync::Mutex;
 use writer::Writer;
 
@@ -46,7 +48,7 @@ pub(super) struct Sqlite(Arc<Inner>);
 struct Inner {
     writer: Mutex<Writer>,
     readers: SqlitePool,
-    committer: Committer,
+    statements: Statements,
     bounds: Bounds,
     looks_full: AtomicBool,
 }
@@ -60,7 +62,7 @@ impl Sqlite {
         let readers = readers.connect_lazy_with(open::reading(&files));
         let bounds = Bounds::new(config);
         let inner =
-            Inner { writer, readers, committer: Committer::new(bounds), bounds, looks_full: AtomicBool::new(false) };
+            Inner { writer, readers, statements: Statements::new(), bounds, looks_full: AtomicBool::new(false) };
         Ok(Sqlite(Arc::new(inner)))
     }
 
@@ -77,8 +79,11 @@ impl Sqlite {
             return Ok(Vec::new());
         }
         let mut writer = self.0.writer.lock().await;
-        let committed = self.0.committer.commit(&mut writer, batch).await;
-        committed.map_err(|error| CommitError::Passing(error.into()))
+        let committed = match self.0.write(&mut writer, batch).await {
+            Err(error) if fault::of(&error) == Fault::Content => self.0.write_by_halves(&mut writer, batch).await,
+            done => done,
+        };
+        Ok(committed.map_err(StoreError::from)?)
     }
 
     pub(super) async fn find_seen(&self, seen: &Seen) -> Result<bool, StoreError> {
@@ -96,5 +101,19 @@ impl Sqlite {
 
     pub(super) fn quarantine_looks_full(&self) -> bool {
         self.0.looks_full.load(Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    async fn write(&self, writer: &mut Writer, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
+        let mut tables = Batch { transaction: writer.begin().await?, statements: &self.statements };
+        let written = commit::write(&mut tables, self.bounds, batch).await;
+        tables.transaction.end(written).await
+    }
+
+    async fn write_by_halves(&self, writer: &mut Writer, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
+        let mut tables = Batch { transaction: writer.begin().await?, statements: &self.statements };
+        let written = commit::write_by_halves(&mut tables, self.bounds, batch).await;
+        tables.transaction.end(written).await
     }
 }

@@ -111,13 +111,13 @@ async fn look(files: &Files) -> Result<Option<Stamp>, OpenError> {
     if header.is_empty() {
         return Ok(None);
     }
-    let stamp = Stamp::of_header(&header).ok_or_else(|| OpenError::NotOurs { path: files.database().to_owned() })?;
+    let stamp = Stamp::of_header(&header).ok_or_else(|| OpenError::NotOurs { place: files.place() })?;
     if std::fs::metadata(files.wal()).is_ok_and(|wal| wal.len() > 0) {
         return stamp_behind_log(files).await.map(Some).map_err(|error| database_error(files, error));
     }
     // No stamp, and yet tables: another program's.
     if stamp == Stamp::BLANK && schema_cookie(&header) != Some(0) {
-        return Err(OpenError::NotOurs { path: files.database().to_owned() });
+        return Err(OpenError::NotOurs { place: files.place() });
     }
     Ok(Some(stamp))
 }
@@ -151,7 +151,7 @@ async fn migrate(files: &Files, connection: &mut SqliteConnection) -> Result<(),
     let found = stamp(&mut transaction).await.map_err(engine)?;
     found.check(files)?;
     if found == Stamp::BLANK && has_tables(&mut transaction).await.map_err(engine)? {
-        return Err(OpenError::NotOurs { path: files.database().to_owned() });
+        return Err(OpenError::NotOurs { place: files.place() });
     }
     for migration in MIGRATIONS.iter().skip(found.schema as usize) {
         sqlx::raw_sql(*migration).execute(&mut *transaction).await.map_err(engine)?;
@@ -173,12 +173,12 @@ impl Stamp {
     }
 
     fn check(self, files: &Files) -> Result<(), OpenError> {
-        let path = files.database().to_owned();
+        let place = files.place();
         if self != Stamp::BLANK && self.application != APPLICATION_ID || self.schema < 0 {
-            return Err(OpenError::NotOurs { path });
+            return Err(OpenError::NotOurs { place });
         }
         if self.schema > SCHEMA {
-            return Err(OpenError::NewerSchema { path, found: self.schema, known: SCHEMA });
+            return Err(OpenError::NewerSchema { place, found: self.schema, known: SCHEMA });
         }
         Ok(())
     }
@@ -194,10 +194,10 @@ fn is_in_use(error: &StoreError) -> bool {
 /// What the engine says about a file that is none of its own is not worth more than that.
 fn database_error(files: &Files, error: sqlx::Error) -> OpenError {
     const NOT_A_DATABASE: &str = "26";
-    let path = files.database().to_owned();
+    let place = files.place();
     match error.as_database_error().and_then(|error| error.code()) {
-        Some(code) if code == NOT_A_DATABASE => OpenError::NotOurs { path },
-        _ => OpenError::Database { path, source: StoreError::from(error) },
+        Some(code) if code == NOT_A_DATABASE => OpenError::NotOurs { place },
+        _ => OpenError::Database { place, source: StoreError::from(error) },
     }
 }
 

@@ -5,7 +5,8 @@
 
 use super::bulk::{Bulk, Row};
 use crate::store::Usage;
-use crate::store::batch::{Accepted, Reading, Seen, Tag, Value};
+use crate::store::batch::{Seen, Tag};
+use crate::store::commit::{Envelope, Measured};
 use crate::store::quarantine::Suspect;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -22,45 +23,6 @@ pub(super) struct Statements {
     add_labels: Bulk,
     find_usage: Bulk,
     add_suspects: Bulk,
-}
-
-/// An accepted entry, with the number that its envelope gets.
-#[derive(Clone, Copy)]
-pub(super) struct Envelope<'a> {
-    pub(super) id: i64,
-    pub(super) accepted: &'a Accepted,
-}
-
-/// A reading, with what its row needs besides.
-pub(super) struct Measured<'a> {
-    pub(super) envelope: Envelope<'a>,
-    pub(super) place: u16,
-    pub(super) name: i64,
-    pub(super) unit: Option<i64>,
-    pub(super) reading: &'a Reading,
-}
-
-impl Envelope<'_> {
-    /// The key of `seen`.
-    pub(super) fn place(&self) -> (i64, u8, i64) {
-        let seen = &self.accepted.seen;
-        (seen.device, seen.key_version, seen.counter)
-    }
-}
-
-impl Measured<'_> {
-    /// The key of `reading`.
-    pub(super) fn key(&self) -> (i64, i64, i64, u16) {
-        (self.envelope.accepted.seen.device, self.reading.time_ms, self.envelope.id, self.place)
-    }
-
-    /// The number, if the reading is that alone.
-    fn number(&self) -> Option<f64> {
-        match (&self.reading.value, self.reading.sum) {
-            (Some(Value::Number(number)), None) => Some(*number),
-            _ => None,
-        }
-    }
 }
 
 impl Statements {
@@ -139,7 +101,7 @@ impl Statements {
         &self,
         connection: &mut SqliteConnection,
         new: &[(Envelope<'_>, i64)],
-    ) -> sqlx::Result<u64> {
+    ) -> sqlx::Result<()> {
         let bind = |(Envelope { id, accepted }, encoding): &(Envelope<'_>, i64), row: &mut Row| {
             row.int(*id);
             bind_place(&accepted.seen, row);
@@ -149,7 +111,8 @@ impl Statements {
             row.int(accepted.content_format);
             row.blob(&accepted.bytes);
         };
-        self.add_envelopes.execute(connection, new, bind).await
+        self.add_envelopes.execute(connection, new, bind).await?;
+        Ok(())
     }
 
     /// Adds readings.
@@ -157,7 +120,7 @@ impl Statements {
         &self,
         connection: &mut SqliteConnection,
         new: Vec<Measured<'_>>,
-    ) -> sqlx::Result<u64> {
+    ) -> sqlx::Result<()> {
         let (numbers, others): (Vec<_>, Vec<_>) = new.into_iter().partition(|measured| measured.number().is_some());
         let bind_key = |measured: &Measured<'_>, row: &mut Row| {
             row.int(measured.envelope.accepted.seen.device);
@@ -173,11 +136,14 @@ impl Statements {
         };
         let bind_other = |measured: &Measured<'_>, row: &mut Row| {
             bind_key(measured, row);
-            bind_value(measured.reading.value.as_ref(), row);
+            let (number, text) = measured.value_and_text();
+            row.real_or_null(number);
+            row.text_or_null(text);
             row.real_or_null(measured.reading.sum);
         };
-        let written = self.add_numbers.execute(connection, &numbers, bind_number).await?;
-        Ok(written + self.add_others.execute(connection, &others, bind_other).await?)
+        self.add_numbers.execute(connection, &numbers, bind_number).await?;
+        self.add_others.execute(connection, &others, bind_other).await?;
+        Ok(())
     }
 
     /// Those of the words that have a number.
@@ -213,7 +179,7 @@ impl Statements {
         &self,
         connection: &mut SqliteConnection,
         new: &[Suspect<'_>],
-    ) -> sqlx::Result<u64> {
+    ) -> sqlx::Result<()> {
         let bind = |suspect: &Suspect<'_>, row: &mut Row| {
             row.text(suspect.device_id);
             row.int(suspect.received_at_ms);
@@ -221,7 +187,8 @@ impl Statements {
             row.text(suspect.encoding);
             row.blob(suspect.bytes);
         };
-        self.add_suspects.execute(connection, new, bind).await
+        self.add_suspects.execute(connection, new, bind).await?;
+        Ok(())
     }
 }
 
@@ -229,19 +196,6 @@ fn bind_place(seen: &Seen, row: &mut Row) {
     row.int(seen.device);
     row.int(seen.key_version);
     row.int(seen.counter);
-}
-
-/// Into the columns `value` and `text`.
-fn bind_value(value: Option<&Value>, row: &mut Row) {
-    let (number, text) = match value {
-        None => (None, None),
-        Some(Value::Number(number)) => (Some(*number), None),
-        Some(Value::Boolean(true)) => (None, Some("true")),
-        Some(Value::Boolean(false)) => (None, Some("false")),
-        Some(Value::String(text) | Value::Data(text)) => (None, Some(text.as_str())),
-    };
-    row.real_or_null(number);
-    row.text_or_null(text);
 }
 
 /// Row and byte count of a usage row, from a column on.

@@ -4,8 +4,7 @@
 //! is over. One that is dropped, or that ends in an error, takes the connection with it: closing rolls back, and the next
 //! transaction opens a new one. So no state of a failed transaction is ever met again.
 
-use super::fault::Fault;
-use super::labels::Labels;
+use crate::store::labels::Labels;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
@@ -92,25 +91,9 @@ impl Transaction<'_> {
         }
     }
 
-    /// Begins a part that can be undone alone.
-    pub(super) async fn begin_part(&mut self) -> sqlx::Result<()> {
-        sqlx::query("SAVEPOINT part").execute(&mut self.connection).await?;
-        Ok(())
-    }
-
-    /// Ends a part: keeps it if it succeeded, undoes it (`None`) if it was refused for its content.
-    pub(super) async fn end_part<T>(&mut self, done: sqlx::Result<T>) -> sqlx::Result<Option<T>> {
-        let kept = match done {
-            Ok(done) => Some(done),
-            Err(error) if Fault::of(&error) == Fault::Content => {
-                self.new_labels.clear();
-                sqlx::query("ROLLBACK TO part").execute(&mut self.connection).await?;
-                None
-            }
-            Err(error) => return Err(error),
-        };
-        sqlx::query("RELEASE part").execute(&mut self.connection).await?;
-        Ok(kept)
+    /// Forgets what this transaction looked up, for it is undone in part.
+    pub(super) fn forget(&mut self) {
+        self.new_labels.clear();
     }
 
     /// The number of a word, if it is remembered.

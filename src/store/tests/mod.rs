@@ -4,26 +4,63 @@ mod commit;
 mod commit_faults;
 mod model;
 mod opening;
+mod opening_postgres;
 mod presence;
 mod quarantine;
 mod registry;
+#[path = "../../../tests/gateway/harness/postgres.rs"]
+mod server;
 
 use super::*;
+use server::Postgres as Server;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::path::Path;
+use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A directory that goes when the test ends.
-struct TempDir(PathBuf);
+/// What the face promises, whichever database is behind it: the test runs once over each.
+macro_rules! over_both {
+    ($($(#[$attribute:meta])* async fn $name:ident($dir:ident) $test:block)*) => {$(
+        $(#[$attribute])*
+        mod $name {
+            use super::*;
+
+            async fn test($dir: TempDir) $test
+
+            #[tokio::test]
+            async fn sqlite() {
+                test(TempDir::new()).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                test(TempDir::on_postgres()).await;
+            }
+        }
+    )*};
+}
+use over_both;
+
+/// A directory that goes when the test ends, and a database of its own.
+struct TempDir(PathBuf, DatabaseConfig);
 
 impl TempDir {
+    /// With the database in the directory.
     fn new() -> TempDir {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("sealgate-store-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).unwrap();
-        TempDir(path)
+        TempDir(path, DatabaseConfig::default())
+    }
+
+    /// With a schema on a server that all tests share.
+    fn on_postgres() -> TempDir {
+        let mut dir = TempDir::new();
+        dir.1.url = Server::shared().schema();
+        dir
     }
 
     fn config(&self) -> Config {
@@ -31,16 +68,24 @@ impl TempDir {
     }
 
     async fn store(&self) -> Store {
-        Store::open(&self.config()).await.unwrap()
+        Store::open(&self.config(), &self.1).await.unwrap()
     }
 
     fn database(&self) -> PathBuf {
         self.0.join("data/sealgate.db")
     }
 
-    /// Another hand on the file.
-    async fn shell(&self) -> SqliteConnection {
-        shell(&self.database()).await
+    /// Another hand on the database.
+    async fn shell(&self) -> Shell {
+        match self.1.url.as_str() {
+            "" => shell(&self.database()).await,
+            url => Shell::Postgres(PgConnectOptions::from_str(url).unwrap().connect().await.unwrap()),
+        }
+    }
+
+    /// What is said in one database's SQL or the other's.
+    fn in_sql_of<'s>(&self, sqlite: &'s str, postgres: &'s str) -> &'s str {
+        if self.1.url.is_empty() { sqlite } else { postgres }
     }
 }
 
@@ -50,18 +95,62 @@ impl Drop for TempDir {
     }
 }
 
-/// A connection as a shell makes it: without foreign keys.
-async fn shell(database: &Path) -> SqliteConnection {
-    SqliteConnectOptions::new().filename(database).foreign_keys(false).connect().await.unwrap()
+enum Shell {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
 }
 
-async fn count(shell: &mut SqliteConnection, from: &str) -> i64 {
-    let sql = format!("SELECT count(*) FROM {from}");
-    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(shell).await.unwrap()
+impl Shell {
+    async fn close(self) {
+        match self {
+            Shell::Sqlite(connection) => connection.close().await.unwrap(),
+            Shell::Postgres(connection) => connection.close().await.unwrap(),
+        }
+    }
 }
 
-async fn run(shell: &mut SqliteConnection, sql: &'static str) {
-    sqlx::raw_sql(sql).execute(shell).await.unwrap();
+/// A connection as SQLite's shell makes it: without foreign keys.
+async fn shell(database: &Path) -> Shell {
+    Shell::Sqlite(SqliteConnectOptions::new().filename(database).foreign_keys(false).connect().await.unwrap())
+}
+
+async fn count(shell: &mut Shell, from: &str) -> i64 {
+    let sql = AssertSqlSafe(format!("SELECT count(*) FROM {from}"));
+    let counted = match shell {
+        Shell::Sqlite(connection) => sqlx::query_scalar(sql).fetch_one(connection).await,
+        Shell::Postgres(connection) => sqlx::query_scalar(sql).fetch_one(connection).await,
+    };
+    counted.unwrap()
+}
+
+/// The first column of each row; a text.
+async fn texts(shell: &mut Shell, sql: &str) -> Vec<String> {
+    let sql = AssertSqlSafe(sql.to_owned());
+    let texts = match shell {
+        Shell::Sqlite(connection) => sqlx::query_scalar(sql).fetch_all(connection).await,
+        Shell::Postgres(connection) => sqlx::query_scalar(sql).fetch_all(connection).await,
+    };
+    texts.unwrap()
+}
+
+async fn try_run(shell: &mut Shell, sql: &str) -> Result<(), sqlx::Error> {
+    let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+    match shell {
+        Shell::Sqlite(connection) => sql.execute(connection).await.map(|_| ()),
+        Shell::Postgres(connection) => sql.execute(connection).await.map(|_| ()),
+    }
+}
+
+async fn run(shell: &mut Shell, sql: &str) {
+    try_run(shell, sql).await.unwrap();
+}
+
+/// A row that only the database refuses: a reading of this name.
+async fn poison(dir: &TempDir) {
+    let sqlite = "CREATE TRIGGER poison BEFORE INSERT ON label WHEN NEW.text = 'poison' BEGIN
+        SELECT RAISE(ABORT, 'no such word'); END";
+    let postgres = "ALTER TABLE label ADD CONSTRAINT poison CHECK (text <> 'poison')";
+    run(&mut dir.shell().await, dir.in_sql_of(sqlite, postgres)).await;
 }
 
 fn new_device(device_id: &str) -> NewDevice {

@@ -14,7 +14,7 @@ fn contents(directory: &Path) -> BTreeMap<PathBuf, (u32, Vec<u8>)> {
 }
 
 async fn refuse(dir: &TempDir) -> String {
-    Store::open(&dir.config()).await.err().expect("it is refused").to_string()
+    Store::open(&dir.config(), &DatabaseConfig::default()).await.err().expect("it is refused").to_string()
 }
 
 #[tokio::test]
@@ -65,12 +65,12 @@ async fn what_is_not_ours_is_left_alone() {
     let dir = TempDir::new();
     let data = dir.0.join("data");
     fs::create_dir(&data).unwrap();
-    let mut other =
-        SqliteConnectOptions::new().filename(dir.database()).create_if_missing(true).connect().await.unwrap();
+    let other = SqliteConnectOptions::new().filename(dir.database()).create_if_missing(true).connect().await.unwrap();
+    let mut other = Shell::Sqlite(other);
     run(&mut other, "CREATE TABLE photos (id)").await;
     let unstamped = fs::read(dir.database()).unwrap();
     run(&mut other, "PRAGMA user_version = 1").await;
-    other.close().await.unwrap();
+    other.close().await;
     for content in [fs::read(dir.database()).unwrap(), unstamped, b"a letter".to_vec(), vec![0; 4096]] {
         fs::write(dir.database(), content).unwrap();
         let before = contents(&data);
@@ -86,7 +86,7 @@ async fn a_newer_schema_is_refused_and_nothing_changed() {
     dir.store().await.close().await;
     let mut shell = dir.shell().await;
     run(&mut shell, "PRAGMA user_version = 7").await;
-    shell.close().await.unwrap();
+    shell.close().await;
     fs::set_permissions(dir.database(), fs::Permissions::from_mode(0o640)).unwrap();
     let before = contents(&dir.0.join("data"));
     let refusal = refuse(&dir).await;
@@ -116,10 +116,9 @@ async fn a_newer_schema_is_seen_in_the_log_of_a_crash() {
 #[tokio::test]
 async fn two_first_starts_at_once_make_one_database() {
     let dir = TempDir::new();
-    let (config, other) = (dir.config(), dir.config());
-    let (one, two) = tokio::join!(Store::open(&config), Store::open(&other));
-    one.unwrap().add_device(&new_device("d")).await.unwrap();
-    assert!(two.unwrap().device("d").await.unwrap().is_some());
+    let (one, two) = tokio::join!(dir.store(), dir.store());
+    one.add_device(&new_device("d")).await.unwrap();
+    assert!(two.device("d").await.unwrap().is_some());
 }
 
 #[tokio::test]

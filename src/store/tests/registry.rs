@@ -10,118 +10,129 @@ fn new_service(name: &str) -> NewService {
     }
 }
 
-#[tokio::test]
-async fn a_device_is_added_once_and_found() {
-    let dir = TempDir::new();
-    let store = dir.store().await;
-    let added = store.add_device(&new_device("b")).await.unwrap();
-    assert!(matches!(store.add_device(&new_device("b")).await, Err(AddError::Exists)));
-    let taken = NewDevice { client_id: "client-of-b".to_owned(), ..new_device("c") };
-    assert!(matches!(store.add_device(&taken).await, Err(AddError::Exists)));
-    assert_eq!(store.device("c").await.unwrap(), None);
-    assert_eq!(store.device("b").await.unwrap(), Some(added.clone()));
+over_both! {
+    async fn a_device_is_added_once_and_found(dir) {
+        let store = dir.store().await;
+        let added = store.add_device(&new_device("b")).await.unwrap();
+        assert!(matches!(store.add_device(&new_device("b")).await, Err(AddError::Exists)));
+        let taken = NewDevice { client_id: "client-of-b".to_owned(), ..new_device("c") };
+        assert!(matches!(store.add_device(&taken).await, Err(AddError::Exists)));
+        assert_eq!(store.device("c").await.unwrap(), None);
+        assert_eq!(store.device("b").await.unwrap(), Some(added.clone()));
 
-    let first = store.add_device(&new_device("a")).await.unwrap();
-    assert_eq!(store.devices(None, 10).await.unwrap(), [first, added.clone()]);
-    assert_eq!(store.devices(Some("a"), 10).await.unwrap(), [added]);
-    assert_eq!(store.devices(None, 1).await.unwrap().len(), 1);
-}
-
-#[tokio::test]
-async fn a_clients_state_is_its_holders() {
-    let dir = TempDir::new();
-    let store = dir.store().await;
-    store.add_device(&new_device("d")).await.unwrap();
-    let service = store.add_service(&new_service("rules")).await.unwrap();
-    assert!(matches!(store.add_service(&new_service("rules")).await, Err(AddError::Exists)));
-    assert_eq!(store.service("rules").await.unwrap(), Some(service.clone()));
-    assert_eq!(store.services(None, 10).await.unwrap(), [service]);
-
-    let client = store.client("client-of-d").await.unwrap().unwrap();
-    assert_eq!((client.holder, client.state), (Holder::Device { device_id: "d".into() }, State::Enabled));
-    assert_eq!(client.secret_sha256, [7; 32]);
-    let client = store.client("client-of-rules").await.unwrap().unwrap();
-    assert_eq!(client.holder, Holder::Service { name: "rules".to_owned(), scopes: new_service("rules").scopes });
-
-    assert_eq!(store.set_device_state("d", State::Disabled).await.unwrap(), Found::Yes);
-    assert_eq!(store.set_service_state("rules", State::Disabled).await.unwrap(), Found::Yes);
-    assert_eq!(store.set_device_state("nobody", State::Disabled).await.unwrap(), Found::No);
-    assert_eq!(store.client("client-of-d").await.unwrap().unwrap().state, State::Disabled);
-    assert_eq!(store.client("client-of-rules").await.unwrap().unwrap().state, State::Disabled);
-    assert_eq!(store.device("d").await.unwrap().unwrap().state, State::Disabled);
-    assert_eq!(store.client("nobody").await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn every_change_of_the_registry_raises_its_version() {
-    let dir = TempDir::new();
-    let (store, beside) = (dir.store().await, dir.store().await);
-    let mut shell = dir.shell().await;
-    let mut last = store.registry_version().await.unwrap();
-    for sql in [
-        "INSERT INTO devices VALUES ('by-hand', 'enabled', 1, 0)",
-        "UPDATE devices SET state = 'disabled'",
-        "INSERT INTO services VALUES ('s', '', 'enabled', 0)",
-        "INSERT INTO clients VALUES ('c', 'by-hand', NULL, zeroblob(32))",
-        "UPDATE clients SET secret_sha256 = zeroblob(32)",
-        "UPDATE services SET state = 'disabled'",
-        "DELETE FROM clients",
-        "DELETE FROM devices",
-        "DELETE FROM services",
-    ] {
-        run(&mut shell, sql).await;
-        let version = store.registry_version().await.unwrap();
-        assert!(version > last, "{sql}");
-        last = version;
+        let first = store.add_device(&new_device("a")).await.unwrap();
+        assert_eq!(store.devices(None, 10).await.unwrap(), [first, added.clone()]);
+        assert_eq!(store.devices(Some("a"), 10).await.unwrap(), [added]);
+        assert_eq!(store.devices(None, 1).await.unwrap().len(), 1);
     }
-    beside.add_device(&new_device("d")).await.unwrap();
-    assert!(store.registry_version().await.unwrap() > last);
-    store.commit(&[accepted(seen(1, 1, b"a")), refused("corrupt", None)]).await.unwrap();
-    assert_eq!(store.registry_version().await.unwrap(), beside.registry_version().await.unwrap());
 }
 
-#[tokio::test]
-async fn a_device_that_is_deleted_by_hand_leaves_what_it_sent() {
-    let dir = TempDir::new();
-    let store = dir.store().await;
-    let device = store.add_device(&new_device("gone")).await.unwrap();
-    store.commit(&[accepted(seen(device.row, 1, b"a"))]).await.unwrap();
-    run(&mut dir.shell().await, "DELETE FROM devices WHERE device_id = 'gone'").await;
+over_both! {
+    async fn a_clients_state_is_its_holders(dir) {
+        let store = dir.store().await;
+        store.add_device(&new_device("d")).await.unwrap();
+        let service = store.add_service(&new_service("rules")).await.unwrap();
+        assert!(matches!(store.add_service(&new_service("rules")).await, Err(AddError::Exists)));
+        assert_eq!(store.service("rules").await.unwrap(), Some(service.clone()));
+        assert_eq!(store.services(None, 10).await.unwrap(), [service]);
 
-    assert_eq!(store.device("gone").await.unwrap(), None);
-    assert_eq!(store.client("client-of-gone").await.unwrap(), None);
-    let mut shell = dir.shell().await;
-    assert_eq!(count(&mut shell, "envelopes WHERE device_id = 'gone'").await, 1);
-    assert_eq!(count(&mut shell, "readings WHERE device_id = 'gone'").await, 1);
+        let client = store.client("client-of-d").await.unwrap().unwrap();
+        assert_eq!((client.holder, client.state), (Holder::Device { device_id: "d".into() }, State::Enabled));
+        assert_eq!(client.secret_sha256, [7; 32]);
+        let client = store.client("client-of-rules").await.unwrap().unwrap();
+        assert_eq!(client.holder, Holder::Service { name: "rules".to_owned(), scopes: new_service("rules").scopes });
 
-    let again = store.add_device(&new_device("gone")).await.unwrap();
-    assert_eq!(again.row, device.row);
-    assert_eq!(store.commit(&[accepted(seen(again.row, 1, b"a"))]).await.unwrap(), [Outcome::Duplicate]);
+        assert_eq!(store.set_device_state("d", State::Disabled).await.unwrap(), Found::Yes);
+        assert_eq!(store.set_service_state("rules", State::Disabled).await.unwrap(), Found::Yes);
+        assert_eq!(store.set_device_state("nobody", State::Disabled).await.unwrap(), Found::No);
+        assert_eq!(store.client("client-of-d").await.unwrap().unwrap().state, State::Disabled);
+        assert_eq!(store.client("client-of-rules").await.unwrap().unwrap().state, State::Disabled);
+        assert_eq!(store.device("d").await.unwrap().unwrap().state, State::Disabled);
+        assert_eq!(store.client("nobody").await.unwrap(), None);
+    }
 }
 
-#[tokio::test]
-async fn a_device_cannot_be_renamed() {
-    let dir = TempDir::new();
-    let store = dir.store().await;
-    store.add_device(&new_device("d")).await.unwrap();
-    let renamed = sqlx::query("UPDATE devices SET device_id = 'e'").execute(&mut dir.shell().await).await;
-    assert!(renamed.is_err());
+over_both! {
+    async fn every_change_of_the_registry_raises_its_version(dir) {
+        let (store, beside) = (dir.store().await, dir.store().await);
+        let mut shell = dir.shell().await;
+        let mut last = store.registry_version().await.unwrap();
+        for sql in [
+            dir.in_sql_of(
+                "INSERT INTO devices VALUES ('by-hand', 'enabled', 1, 0)",
+                "INSERT INTO devices VALUES ('by-hand', 'enabled', 1, now())",
+            ),
+            "UPDATE devices SET state = 'disabled'",
+            dir.in_sql_of(
+                "INSERT INTO services VALUES ('s', '', 'enabled', 0)",
+                "INSERT INTO services VALUES ('s', '', 'enabled', now())",
+            ),
+            dir.in_sql_of(
+                "INSERT INTO clients VALUES ('c', 'by-hand', NULL, zeroblob(32))",
+                "INSERT INTO clients VALUES ('c', 'by-hand', NULL, sha256('c'))",
+            ),
+            dir.in_sql_of(
+                "UPDATE clients SET secret_sha256 = zeroblob(32)",
+                "UPDATE clients SET secret_sha256 = sha256('d')",
+            ),
+            "UPDATE services SET state = 'disabled'",
+            "DELETE FROM clients",
+            "DELETE FROM devices",
+            "DELETE FROM services",
+        ] {
+            run(&mut shell, sql).await;
+            let version = store.registry_version().await.unwrap();
+            assert!(version > last, "{sql}");
+            last = version;
+        }
+        beside.add_device(&new_device("d")).await.unwrap();
+        assert!(store.registry_version().await.unwrap() > last);
+        store.commit(&[accepted(seen(1, 1, b"a")), refused("corrupt", None)]).await.unwrap();
+        assert_eq!(store.registry_version().await.unwrap(), beside.registry_version().await.unwrap());
+    }
 }
 
-#[tokio::test]
-async fn of_two_first_keys_one_stays() {
-    let dir = TempDir::new();
-    let (store, beside) = (dir.store().await, dir.store().await);
-    let key = |kid: &str, created_at_ms| SealedSigningKey { kid: kid.to_owned(), sealed: vec![1, 2, 3], created_at_ms };
-    assert_eq!(store.add_first_signing_key(&key("b", 1)).await.unwrap(), Added::Now);
-    assert_eq!(beside.add_first_signing_key(&key("a", 2)).await.unwrap(), Added::AlreadyThere);
-    beside.add_signing_key(&key("a", 2)).await.unwrap();
-    assert!(matches!(beside.add_signing_key(&key("a", 3)).await, Err(AddError::Exists)));
-    let kids: Vec<_> = store.signing_keys().await.unwrap().into_iter().map(|key| key.kid).collect();
-    assert_eq!(kids, ["b", "a"]);
+over_both! {
+    async fn a_device_that_is_deleted_by_hand_leaves_what_it_sent(dir) {
+        let store = dir.store().await;
+        let device = store.add_device(&new_device("gone")).await.unwrap();
+        store.commit(&[accepted(seen(device.row, 1, b"a"))]).await.unwrap();
+        run(&mut dir.shell().await, "DELETE FROM devices WHERE device_id = 'gone'").await;
 
-    assert_eq!(store.master_key_check().await.unwrap(), None);
-    assert_eq!(store.set_master_key_check(&[1; 32]).await.unwrap(), Added::Now);
-    assert_eq!(beside.set_master_key_check(&[2; 32]).await.unwrap(), Added::AlreadyThere);
-    assert_eq!(beside.master_key_check().await.unwrap(), Some([1; 32]));
+        assert_eq!(store.device("gone").await.unwrap(), None);
+        assert_eq!(store.client("client-of-gone").await.unwrap(), None);
+        let mut shell = dir.shell().await;
+        assert_eq!(count(&mut shell, "envelopes WHERE device_id = 'gone'").await, 1);
+        assert_eq!(count(&mut shell, "readings WHERE device_id = 'gone'").await, 1);
+
+        let again = store.add_device(&new_device("gone")).await.unwrap();
+        assert_eq!(again.row, device.row);
+        assert_eq!(store.commit(&[accepted(seen(again.row, 1, b"a"))]).await.unwrap(), [Outcome::Duplicate]);
+    }
+}
+
+over_both! {
+    async fn a_device_cannot_be_renamed(dir) {
+        let store = dir.store().await;
+        store.add_device(&new_device("d")).await.unwrap();
+        try_run(&mut dir.shell().await, "UPDATE devices SET device_id = 'e'").await.unwrap_err();
+    }
+}
+
+over_both! {
+    async fn of_two_first_keys_one_stays(dir) {
+        let (store, beside) = (dir.store().await, dir.store().await);
+        let key = |kid: &str, created_at_ms| SealedSigningKey { kid: kid.to_owned(), sealed: vec![1, 2, 3], created_at_ms };
+        assert_eq!(store.add_first_signing_key(&key("b", 1)).await.unwrap(), Added::Now);
+        assert_eq!(beside.add_first_signing_key(&key("a", 2)).await.unwrap(), Added::AlreadyThere);
+        beside.add_signing_key(&key("a", 2)).await.unwrap();
+        assert!(matches!(beside.add_signing_key(&key("a", 3)).await, Err(AddError::Exists)));
+        let kids: Vec<_> = store.signing_keys().await.unwrap().into_iter().map(|key| key.kid).collect();
+        assert_eq!(kids, ["b", "a"]);
+
+        assert_eq!(store.master_key_check().await.unwrap(), None);
+        assert_eq!(store.set_master_key_check(&[1; 32]).await.unwrap(), Added::Now);
+        assert_eq!(beside.set_master_key_check(&[2; 32]).await.unwrap(), Added::AlreadyThere);
+        assert_eq!(beside.master_key_check().await.unwrap(), Some([1; 32]));
+    }
 }

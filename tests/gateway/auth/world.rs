@@ -44,7 +44,12 @@ pub(crate) struct World {
 
 /// The database in `scratch`, opened once more.
 pub(crate) async fn store_in(scratch: &Scratch) -> Store {
-    Store::open(&store::Config { data_dir: scratch.join("data"), ..store::Config::default() }).await.unwrap()
+    Store::open(
+        &store::Config { data_dir: scratch.join("data"), ..store::Config::default() },
+        &store::DatabaseConfig::default(),
+    )
+    .await
+    .unwrap()
 }
 
 pub(crate) async fn open(store: &Store, config: &Config, registry: &Registry) -> Result<Auth, OpenError> {

@@ -32,8 +32,9 @@ impl Rows {
         let mut last = 0;
         loop {
             let page = gateway.sql(&format!(
-                "SELECT envelope, device_id, key_version, counter, hex(bytes) AS bytes FROM envelopes
-                 WHERE envelope > {last} ORDER BY envelope LIMIT {PAGE}"
+                "SELECT envelope, device_id, key_version, counter, {} AS bytes FROM envelopes
+                 WHERE envelope > {last} ORDER BY envelope LIMIT {PAGE}",
+                gateway.hex("bytes")
             ));
             let Some(newest) = page.last() else { break };
             last = newest["envelope"].as_i64().unwrap();
@@ -47,8 +48,9 @@ impl Rows {
         }
         assert_eq!(number(gateway, "SELECT count(*) AS n FROM envelopes"), rows.len() as u64);
         for (these, those) in [("envelopes", "readings"), ("readings", "envelopes")] {
-            let alone =
-                format!("SELECT count(*) AS n FROM (SELECT envelope FROM {these} EXCEPT SELECT envelope FROM {those})");
+            let alone = format!(
+                "SELECT count(*) AS n FROM (SELECT envelope FROM {these} EXCEPT SELECT envelope FROM {those}) AS alone"
+            );
             assert_eq!(number(gateway, &alone), 0, "envelopes that are in {these} and not in {those}");
         }
         Rows(rows)

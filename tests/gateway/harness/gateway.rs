@@ -10,6 +10,7 @@ use std::thread;
 
 use super::device::{Device, Service};
 use super::http::{get, post_form};
+use super::postgres::{self, Postgres};
 use super::scrape::Scrape;
 use super::scratch::Scratch;
 use super::wait::{Deadline, PATIENCE, eventually};
@@ -21,6 +22,8 @@ const LOG_LINES_SHOWN: usize = 60;
 /// The gateway of one test. It is killed with it; if the test fails, the end of its log is shown.
 pub(crate) struct Gateway {
     scratch: Scratch,
+    /// The URL of its database; none: it is in the data directory.
+    postgres: Option<String>,
     variables: Vec<(String, String)>,
     process: Option<Process>,
 }
@@ -58,7 +61,25 @@ impl Gateway {
         fs::write(scratch.join("sealgate.toml"), "").unwrap();
         let ports = ["edge.listen", "public.listen", "admin.listen"].map(|key| (key, "127.0.0.1:0"));
         let variables = ports.iter().chain(settings).map(|(key, value)| (variable(key), (*value).to_owned())).collect();
-        Gateway { scratch, variables, process: None }
+        Gateway { scratch, postgres: None, variables, process: None }
+    }
+
+    /// The same over a schema of its own in PostgreSQL.
+    pub(crate) fn prepare_on_postgres(settings: &[(&str, &str)]) -> Self {
+        Self::prepare_on(Postgres::shared().schema(), settings)
+    }
+
+    /// The same over the database of this URL.
+    pub(crate) fn prepare_on(url: String, settings: &[(&str, &str)]) -> Self {
+        let mut gateway = Self::prepare(settings);
+        gateway.set("database.url", &url);
+        gateway.postgres = Some(url);
+        gateway
+    }
+
+    /// The URL of its database in PostgreSQL.
+    pub(crate) fn url(&self) -> &str {
+        self.postgres.as_ref().expect("it has one")
     }
 
     /// Sets `area.key` from the next start on.
@@ -190,6 +211,10 @@ impl Gateway {
 
     /// Changes the database as an operator with SQL would, beside the gateway.
     pub(crate) fn change_by_hand(&self, statement: &str) {
+        if let Some(url) = &self.postgres {
+            postgres::run(url, statement);
+            return;
+        }
         let output =
             Command::new("sqlite3").args(["-cmd", ".timeout 10000"]).arg(self.database()).arg(statement).output();
         let output = output.unwrap();
@@ -198,11 +223,20 @@ impl Gateway {
 
     /// The rows that a query of the database gives, read beside the gateway.
     pub(crate) fn sql(&self, query: &str) -> Vec<serde_json::Value> {
+        if let Some(url) = &self.postgres {
+            let rows = postgres::run(url, &format!("SELECT coalesce(json_agg(to_json(q)), '[]') FROM ({query}) q"));
+            return serde_json::from_str(&rows).unwrap();
+        }
         let output =
             Command::new("sqlite3").args(["-readonly", "-json"]).arg(self.database()).arg(query).output().unwrap();
         assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
         // No rows are no JSON at all.
         if output.stdout.is_empty() { Vec::new() } else { serde_json::from_slice(&output.stdout).unwrap() }
+    }
+
+    /// Bytes of a column in hexadecimal, in the SQL of its database.
+    pub(crate) fn hex(&self, column: &str) -> String {
+        if self.postgres.is_some() { format!("encode({column}, 'hex')") } else { format!("hex({column})") }
     }
 
     /// A command of the program beside the gateway, with the same settings and data.

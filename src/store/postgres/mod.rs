@@ -1,0 +1,133 @@
+//! The store in PostgreSQL, 15 or later.
+//!
+//! A few connections write, each a batch at a time, and a few others read; several gateways may share one database. What decides that
+//! an envelope is new is one row in `seen`, whose key two transactions cannot both write: the second one waits for the first, and
+//! then finds its counter used up.
+//!
+//! **How it is kept.** As in SQLite each accepted envelope is a row in `seen`, one in `envelope`, and one in `reading` for each
+//! value, with numbers for devices and words; the views `envelopes` and `readings` show names. `envelope` and `reading` are divided
+//! by days, so that a day is given up by dropping a table (`partitions`); `seen` is not, because a counter is used up for ever.
+
+mod fault;
+mod keys;
+mod open;
+mod partitions;
+mod presence;
+mod registry;
+mod tables;
+mod time;
+mod writer;
+
+use super::commit;
+use super::commit::Fault;
+use super::directory::Files;
+use super::quarantine::Bounds;
+use super::{CommitError, Config, DatabaseConfig, Entry, OpenError, Outcome, Seen, StoreError, Usage};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use writer::Writers;
+
+/// Connections for everything but batches: none is held for long.
+const POOL_MAX: u32 = 4;
+
+/// The database; clones share it.
+#[derive(Clone)]
+pub(super) struct Postgres(Arc<Inner>);
+
+struct Inner {
+    writers: Writers,
+    pool: PgPool,
+    bounds: Bounds,
+    patience: Duration,
+    looks_full: AtomicBool,
+}
+
+impl Postgres {
+    pub(super) async fn open(config: &Config, database: &DatabaseConfig) -> Result<Postgres, OpenError> {
+        // For the master keys.
+        Files::new(&config.data_dir, "sealgate.db").claim_directory()?;
+        let (options, place) = open::options(database)
+            .map_err(|error| OpenError::Database { place: "[database] url".to_owned(), source: error.into() })?;
+        open::open(&options, &place, database).await?;
+        let pool = PgPoolOptions::new().max_connections(POOL_MAX).acquire_timeout(database.connect_timeout);
+        let inner = Inner {
+            pool: pool.connect_lazy_with(options.clone()),
+            writers: Writers::new(options, database.writers),
+            bounds: Bounds::new(config),
+            patience: database.connect_timeout + database.statement_timeout * 2,
+            looks_full: AtomicBool::new(false),
+        };
+        Ok(Postgres(Arc::new(inner)))
+    }
+
+    /// Does not wait for ever: the server bounds each statement, but one that is cut off says nothing, and TCP notices after hours.
+    /// What was under way is given up with its connection.
+    pub(super) async fn within<T, E: From<StoreError>>(
+        &self,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        let silent =
+            || StoreError(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, "the server does not answer")));
+        tokio::time::timeout(self.0.patience, work).await.unwrap_or_else(|_| Err(silent().into()))
+    }
+
+    pub(super) async fn close(self) {
+        let closed = async {
+            self.0.pool.close().await;
+            Ok(self.0.writers.close().await?)
+        };
+        if let Err(error) = self.within::<(), StoreError>(closed).await {
+            tracing::warn!(%error, "The database did not close; nothing that was committed is lost.");
+        }
+    }
+
+    pub(super) async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let committed = match self.0.write(batch).await {
+            Err(error) if fault::of(&error) == Fault::Content => self.0.write_by_halves(batch).await,
+            done => done,
+        };
+        Ok(committed.map_err(StoreError::from)?)
+    }
+
+    pub(super) fn writers(&self) -> usize {
+        self.0.writers.count()
+    }
+
+    pub(super) async fn find_seen(&self, seen: &Seen) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM seen WHERE device = $1 AND key_version = $2 AND counter = $3 AND tag = $4";
+        let found = sqlx::query_scalar::<_, i32>(sql).bind(seen.device).bind(i16::from(seen.key_version));
+        let found = found.bind(seen.counter).bind(seen.tag.as_bytes());
+        Ok(found.fetch_optional(&self.0.pool).await?.is_some())
+    }
+
+    pub(super) async fn quarantine_usage(&self) -> Result<Usage, StoreError> {
+        let sql = "SELECT row_count, byte_count FROM quarantine_usage WHERE device_id = ''";
+        let usage = tables::usage(&sqlx::query(sql).fetch_one(&self.0.pool).await?, 0)?;
+        self.0.looks_full.store(self.0.bounds.is_full(usage), Ordering::Relaxed);
+        Ok(usage)
+    }
+
+    pub(super) fn quarantine_looks_full(&self) -> bool {
+        self.0.looks_full.load(Ordering::Relaxed)
+    }
+}
+
+impl Inner {
+    async fn write(&self, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
+        let mut transaction = self.writers.begin().await?;
+        let written = commit::write(&mut transaction, self.bounds, batch).await;
+        transaction.end(written).await
+    }
+
+    async fn write_by_halves(&self, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
+        let mut transaction = self.writers.begin().await?;
+        let written = commit::write_by_halves(&mut transaction, self.bounds, batch).await;
+        transaction.end(written).await
+    }
+}

@@ -1,0 +1,164 @@
+//! Devices, services and clients in their tables.
+//!
+//! That `registry_version` grows and that a client goes with its holder is done by the database, and so holds for whoever writes.
+
+use super::Postgres;
+use crate::store::StoreError;
+use crate::store::registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
+use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row as _};
+use std::sync::Arc;
+
+impl Postgres {
+    pub(in crate::store) async fn add_device(&self, device: &NewDevice) -> Result<Device, AddError> {
+        let mut transaction = self.0.pool.begin().await.map_err(StoreError::from)?;
+        let device = insert_device(&mut transaction, device).await.map_err(add_error)?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(device)
+    }
+
+    pub(in crate::store) async fn device(&self, device_id: &str) -> Result<Option<Device>, StoreError> {
+        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at)
+            FROM devices d JOIN device_name n ON n.name = d.device_id WHERE d.device_id = $1";
+        let row = sqlx::query(sql).bind(device_id).fetch_optional(&self.0.pool).await?;
+        Ok(row.as_ref().map(device).transpose()?)
+    }
+
+    pub(in crate::store) async fn devices(&self, after: Option<&str>, limit: u32) -> Result<Vec<Device>, StoreError> {
+        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at)
+            FROM devices d JOIN device_name n ON n.name = d.device_id
+            WHERE d.device_id > $1 ORDER BY d.device_id LIMIT $2";
+        let rows = sqlx::query(sql).bind(after.unwrap_or("")).bind(i64::from(limit)).fetch_all(&self.0.pool).await?;
+        Ok(rows.iter().map(device).collect::<sqlx::Result<_>>()?)
+    }
+
+    pub(in crate::store) async fn set_device_state(&self, device_id: &str, state: State) -> Result<Found, StoreError> {
+        self.set_state("UPDATE devices SET state = $1 WHERE device_id = $2", device_id, state).await
+    }
+
+    pub(in crate::store) async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
+        let mut transaction = self.0.pool.begin().await.map_err(StoreError::from)?;
+        let service = insert_service(&mut transaction, service).await.map_err(add_error)?;
+        transaction.commit().await.map_err(StoreError::from)?;
+        Ok(service)
+    }
+
+    pub(in crate::store) async fn service(&self, name: &str) -> Result<Option<Service>, StoreError> {
+        let sql = "SELECT s.name, c.client_id, s.scopes, s.state, to_ms(s.created_at) AS created_at
+            FROM services s JOIN clients c ON c.service = s.name WHERE s.name = $1";
+        let row = sqlx::query(sql).bind(name).fetch_optional(&self.0.pool).await?;
+        Ok(row.as_ref().map(service).transpose()?)
+    }
+
+    pub(in crate::store) async fn services(&self, after: Option<&str>, limit: u32) -> Result<Vec<Service>, StoreError> {
+        let sql = "SELECT s.name, c.client_id, s.scopes, s.state, to_ms(s.created_at) AS created_at
+            FROM services s JOIN clients c ON c.service = s.name WHERE s.name > $1 ORDER BY s.name LIMIT $2";
+        let rows = sqlx::query(sql).bind(after.unwrap_or("")).bind(i64::from(limit)).fetch_all(&self.0.pool).await?;
+        Ok(rows.iter().map(service).collect::<sqlx::Result<_>>()?)
+    }
+
+    pub(in crate::store) async fn set_service_state(&self, name: &str, state: State) -> Result<Found, StoreError> {
+        self.set_state("UPDATE services SET state = $1 WHERE name = $2", name, state).await
+    }
+
+    pub(in crate::store) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
+        let sql =
+            "SELECT c.client_id, c.device_id, c.service, c.secret_sha256, coalesce(d.state, s.state) AS state, s.scopes
+            FROM clients c LEFT JOIN devices d ON d.device_id = c.device_id LEFT JOIN services s ON s.name = c.service
+            WHERE c.client_id = $1";
+        let row = sqlx::query(sql).bind(client_id).fetch_optional(&self.0.pool).await?;
+        Ok(row.as_ref().map(client).transpose()?)
+    }
+
+    pub(in crate::store) async fn registry_version(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT number FROM meta WHERE key = 'registry_version'";
+        Ok(sqlx::query_scalar(sql).fetch_one(&self.0.pool).await?)
+    }
+
+    async fn set_state(&self, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
+        let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&self.0.pool).await?;
+        Ok(if changed.rows_affected() == 0 { Found::No } else { Found::Yes })
+    }
+}
+
+async fn insert_device(connection: &mut PgConnection, new: &NewDevice) -> sqlx::Result<Device> {
+    let sql = "INSERT INTO devices (device_id, state, key_version_min, created_at) VALUES ($1, $2, $3, from_ms($4))";
+    let device = sqlx::query(sql).bind(&*new.device_id).bind(State::Enabled.as_str());
+    let device = device.bind(i16::from(new.key_version_min)).bind(new.created_at_ms);
+    device.execute(&mut *connection).await?;
+    let client = sqlx::query("INSERT INTO clients (client_id, device_id, secret_sha256) VALUES ($1, $2, $3)");
+    let client = client.bind(&new.client_id).bind(&*new.device_id).bind(&new.secret_sha256[..]);
+    client.execute(&mut *connection).await?;
+    let name = sqlx::query_scalar("SELECT id::bigint FROM device_name WHERE name = $1").bind(&*new.device_id);
+    Ok(Device {
+        row: name.fetch_one(connection).await?,
+        device_id: new.device_id.clone(),
+        state: State::Enabled,
+        key_version_min: new.key_version_min,
+        created_at_ms: new.created_at_ms,
+    })
+}
+
+async fn insert_service(connection: &mut PgConnection, new: &NewService) -> sqlx::Result<Service> {
+    let sql = "INSERT INTO services (name, scopes, state, created_at) VALUES ($1, $2, $3, from_ms($4))";
+    let service = sqlx::query(sql).bind(&new.name).bind(new.scopes.join(" ")).bind(State::Enabled.as_str());
+    service.bind(new.created_at_ms).execute(&mut *connection).await?;
+    let client = sqlx::query("INSERT INTO clients (client_id, service, secret_sha256) VALUES ($1, $2, $3)");
+    client.bind(&new.client_id).bind(&new.name).bind(&new.secret_sha256[..]).execute(connection).await?;
+    Ok(Service {
+        name: new.name.clone(),
+        client_id: new.client_id.clone(),
+        scopes: new.scopes.clone(),
+        state: State::Enabled,
+        created_at_ms: new.created_at_ms,
+    })
+}
+
+fn device(row: &PgRow) -> sqlx::Result<Device> {
+    let (id, key_version_min): (i32, i16) = (row.try_get(0)?, row.try_get(3)?);
+    Ok(Device {
+        row: id.into(),
+        device_id: Arc::from(row.try_get::<&str, _>(1)?),
+        state: state(row)?,
+        key_version_min: u8::try_from(key_version_min).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        created_at_ms: row.try_get(4)?,
+    })
+}
+
+fn service(row: &PgRow) -> sqlx::Result<Service> {
+    Ok(Service {
+        name: row.try_get("name")?,
+        client_id: row.try_get("client_id")?,
+        scopes: scopes(row)?,
+        state: state(row)?,
+        created_at_ms: row.try_get("created_at")?,
+    })
+}
+
+fn client(row: &PgRow) -> sqlx::Result<Client> {
+    let device: Option<&str> = row.try_get("device_id")?;
+    let holder = match device {
+        Some(device_id) => Holder::Device { device_id: device_id.into() },
+        None => Holder::Service { name: row.try_get("service")?, scopes: scopes(row)? },
+    };
+    let secret: &[u8] = row.try_get("secret_sha256")?;
+    let secret_sha256 = secret.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
+    Ok(Client { client_id: row.try_get("client_id")?, holder, secret_sha256, state: state(row)? })
+}
+
+/// A state that nobody can read lets nobody in; so does a client whose holder was taken away under it.
+fn state(row: &PgRow) -> sqlx::Result<State> {
+    let state: Option<&str> = row.try_get("state")?;
+    Ok(if state == Some(State::Enabled.as_str()) { State::Enabled } else { State::Disabled })
+}
+
+fn scopes(row: &PgRow) -> sqlx::Result<Vec<String>> {
+    Ok(row.try_get::<&str, _>("scopes")?.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+pub(super) fn add_error(error: sqlx::Error) -> AddError {
+    match error.as_database_error() {
+        Some(database) if database.is_unique_violation() => AddError::Exists,
+        _ => AddError::Store(error.into()),
+    }
+}
