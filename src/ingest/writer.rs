@@ -19,7 +19,7 @@ use super::pipeline::{Job, Pending};
 use super::{Cause, Config, Ingest, Ledger, Metrics, Settled};
 use crate::metrics::Registry;
 use crate::seal::Guard;
-use crate::store::{Accepted, Entry, Kept, Outcome, Reading, Store};
+use crate::store::{Accepted, CommitError, Doubt, Entry, Kept, Outcome, Reading, Store};
 
 /// Batches of verified readings that may wait for whoever publishes them; what is beyond is counted and not published,
 /// because the database is the truth.
@@ -165,10 +165,10 @@ impl Hand {
 
     /// Commits the batch, again and again while the failure may pass; none: told to give up.
     async fn commit(&self, entries: &[Entry], give_up: &CancellationToken) -> Option<Vec<Outcome>> {
-        let mut delay = RETRY_DELAY_MIN;
+        let (mut delay, mut doubt) = (RETRY_DELAY_MIN, None);
         loop {
             let began = now();
-            let failure = match self.store.commit(entries).await {
+            let failure = match self.try_commit(entries, &mut doubt).await {
                 Ok(outcomes) => {
                     #[expect(clippy::disallowed_methods, reason = "the writer is a driver")]
                     self.metrics.committed(entries.len(), began.elapsed());
@@ -186,6 +186,22 @@ impl Hand {
                 () = tokio::time::sleep(delay) => delay = (delay * 2).min(self.retry_delay_max),
             }
         }
+    }
+
+    /// While there is a doubt the batch is not given again: its quarantined part would be there twice.
+    async fn try_commit(&self, entries: &[Entry], doubt: &mut Option<Doubt>) -> Result<Vec<Outcome>, CommitError> {
+        if let Some(open) = doubt {
+            let resolved = self.store.resolve(open).await?;
+            *doubt = None;
+            if let Some(outcomes) = resolved {
+                return Ok(outcomes);
+            }
+        }
+        let tried = self.store.commit(entries).await;
+        if let Err(CommitError::Unknown(open)) = &tried {
+            *doubt = Some(open.clone());
+        }
+        tried
     }
 
     fn settle(&self, batch: Batch, outcomes: Vec<Outcome>) {

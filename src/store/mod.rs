@@ -152,9 +152,22 @@ impl Store {
     /// Commits a batch in one transaction; the outcomes are in the order of the entries, as if each came alone after the one
     /// before.
     ///
-    /// On an error nothing of the batch is stored, and it may be given again.
+    /// On an error nothing of the batch is stored, and it may be given again; but for [`CommitError::Unknown`], which
+    /// [`Store::resolve`] has to be asked about first.
     pub async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
-        ask!(&self.0, commit(batch))
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.commit(batch).await,
+            Engine::Postgres(postgres) => postgres.commit(batch).await,
+        }
+    }
+
+    /// What became of a batch whose COMMIT was not answered; none: nothing of it is stored, and it may be given again.
+    pub async fn resolve(&self, doubt: &Doubt) -> Result<Option<Vec<Outcome>>, StoreError> {
+        match &self.0 {
+            // A file is not cut off.
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(postgres) => postgres.within(postgres.resolve(doubt)).await,
+        }
     }
 
     /// Makes what the coming days need, and does nothing where they need nothing. What comes meanwhile is stored all the same.
@@ -308,12 +321,24 @@ pub enum OpenError {
 #[error("the database failed: {0}")]
 pub struct StoreError(#[from] sqlx::Error);
 
-/// Why a batch was not committed.
+/// Why a batch was not committed, or is not known to be.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// The connection, the disk or a lock: nothing of the batch is stored, and the same batch may succeed later.
     #[error("the batch cannot be committed now: {0}")]
     Passing(#[from] StoreError),
+    /// The answer to the commit was lost on its way.
+    #[error("the database did not say whether the batch is committed")]
+    Unknown(Doubt),
+}
+
+/// A batch that may be committed or not.
+#[derive(Clone, Debug)]
+pub struct Doubt {
+    /// The transaction's number on the server.
+    transaction: String,
+    /// What became of the entries, if it is.
+    outcomes: Vec<Outcome>,
 }
 
 #[cfg(test)]

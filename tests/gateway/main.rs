@@ -23,6 +23,7 @@ mod kill;
 mod limits;
 mod memory;
 mod metrics;
+mod postgres;
 mod presence;
 mod public;
 mod readme;

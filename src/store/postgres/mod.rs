@@ -22,7 +22,7 @@ use super::commit;
 use super::commit::Fault;
 use super::directory::Files;
 use super::quarantine::Bounds;
-use super::{CommitError, Config, DatabaseConfig, Entry, OpenError, Outcome, Seen, StoreError, Usage};
+use super::{CommitError, Config, DatabaseConfig, Doubt, Entry, OpenError, Outcome, Seen, StoreError, Usage};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use std::io;
 use std::sync::Arc;
@@ -88,11 +88,62 @@ impl Postgres {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let committed = match self.0.write(batch).await {
-            Err(error) if fault::of(&error) == Fault::Content => self.0.write_by_halves(batch).await,
+        match self.write(batch, Way::Whole).await {
+            Err(Failure::Content) => self.write(batch, Way::ByHalves).await,
             done => done,
+        }
+        .map_err(|failure| match failure {
+            Failure::Content => {
+                CommitError::Passing(StoreError(sqlx::Error::Protocol("a batch was refused by halves".into())))
+            }
+            Failure::Passing(error) => CommitError::Passing(error),
+            Failure::Unknown(doubt) => CommitError::Unknown(doubt),
+        })
+    }
+
+    /// What became of a transaction whose COMMIT was not answered: none, if it was undone.
+    pub(super) async fn resolve(&self, doubt: &Doubt) -> Result<Option<Vec<Outcome>>, StoreError> {
+        let sql = "SELECT pg_xact_status($1::text::xid8)";
+        let status: Option<String> = sqlx::query_scalar(sql).bind(&doubt.transaction).fetch_one(&self.0.pool).await?;
+        match status.as_deref() {
+            Some("committed") => Ok(Some(doubt.outcomes.clone())),
+            Some("in progress") => {
+                Err(StoreError(sqlx::Error::Protocol("the server has not ended the transaction yet".into())))
+            }
+            // Aborted; or so old that the server has forgotten it, and then the counters tell what is stored.
+            _ => Ok(None),
+        }
+    }
+
+    async fn write(&self, batch: &[Entry], way: Way) -> Result<Vec<Outcome>, Failure> {
+        let mut transaction = self.within(async { Ok::<_, StoreError>(self.0.writers.begin().await?) }).await?;
+        let written = async {
+            let bounds = self.0.bounds;
+            let written = match way {
+                Way::Whole => commit::write(&mut transaction, bounds, batch).await,
+                Way::ByHalves => commit::write_by_halves(&mut transaction, bounds, batch).await,
+            };
+            Ok::<_, StoreError>(written?)
         };
-        Ok(committed.map_err(StoreError::from)?)
+        let outcomes = match self.within(written).await {
+            Ok(outcomes) => outcomes,
+            Err(error) => {
+                let undone = async { Ok::<_, StoreError>(transaction.roll_back().await) };
+                // One that does not answer is closed, and the server undoes it then.
+                let _ = self.within(undone).await;
+                return Err(error.into());
+            }
+        };
+        let id = transaction.id().to_owned();
+        match self.within(async { Ok::<_, StoreError>(transaction.commit().await?) }).await {
+            Ok(()) => Ok(outcomes),
+            // The server has said that it did not.
+            Err(StoreError(error)) if error.as_database_error().is_some() => Err(Failure::Passing(error.into())),
+            Err(error) => {
+                tracing::warn!(%error, "The answer to a COMMIT was lost; what became of it is asked.");
+                Err(Failure::Unknown(Doubt { transaction: id, outcomes }))
+            }
+        }
     }
 
     pub(super) fn writers(&self) -> usize {
@@ -118,16 +169,25 @@ impl Postgres {
     }
 }
 
-impl Inner {
-    async fn write(&self, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
-        let mut transaction = self.writers.begin().await?;
-        let written = commit::write(&mut transaction, self.bounds, batch).await;
-        transaction.end(written).await
-    }
+/// How a batch is written.
+#[derive(Clone, Copy)]
+enum Way {
+    Whole,
+    ByHalves,
+}
 
-    async fn write_by_halves(&self, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
-        let mut transaction = self.writers.begin().await?;
-        let written = commit::write_by_halves(&mut transaction, self.bounds, batch).await;
-        transaction.end(written).await
+/// Why a batch is not committed, or not known to be.
+enum Failure {
+    Content,
+    Passing(StoreError),
+    Unknown(Doubt),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        match fault::of(&error.0) {
+            Fault::Content => Failure::Content,
+            Fault::Passing => Failure::Passing(error),
+        }
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::store::labels::Labels;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -30,6 +30,8 @@ struct Writer {
 
 /// A transaction of its own connection.
 pub(super) struct Transaction<'w> {
+    /// Its number on the server.
+    id: String,
     writer: Writer,
     writers: &'w Writers,
     /// Words that this transaction looked up or added; remembered when it is committed.
@@ -61,24 +63,23 @@ impl Writers {
     /// Begins a transaction, and waits until a connection is free.
     pub(super) async fn begin(&self) -> sqlx::Result<Transaction<'_>> {
         let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
-        let writer = self.begun().await?;
-        Ok(Transaction { writer, writers: self, new_labels: Vec::new(), _permit: permit })
+        let (writer, id) = self.begun().await?;
+        Ok(Transaction { id, writer, writers: self, new_labels: Vec::new(), _permit: permit })
     }
 
     /// A connection in a new transaction. One that has rested may have died meanwhile, with its server; that is found out here, and
     /// only one that was just opened has the last word.
-    async fn begun(&self) -> sqlx::Result<Writer> {
-        const BEGIN: &str = "BEGIN";
+    async fn begun(&self) -> sqlx::Result<(Writer, String)> {
         loop {
             let idle = self.idle().pop();
             let Some(mut writer) = idle else { break };
-            if sqlx::query(BEGIN).execute(&mut writer.connection).await.is_ok() {
-                return Ok(writer);
+            if let Ok(id) = begin(&mut writer.connection).await {
+                return Ok((writer, id));
             }
         }
         let mut connection = self.options.connect().await?;
-        sqlx::query(BEGIN).execute(&mut connection).await?;
-        Ok(Writer { connection, ids: 0..0 })
+        let id = begin(&mut connection).await?;
+        Ok((Writer { connection, ids: 0..0 }, id))
     }
 
     /// Waits for the transactions at hand, and closes all connections; no other is opened.
@@ -101,25 +102,25 @@ impl Writers {
     }
 }
 
+/// Begins a transaction, and asks for its number: with that it can be found out what became of it, should the answer to COMMIT be lost.
+/// In one way there and back.
+async fn begin(connection: &mut PgConnection) -> sqlx::Result<String> {
+    sqlx::raw_sql("BEGIN; SELECT pg_current_xact_id()::text").fetch_one(connection).await?.try_get(0)
+}
+
 impl Transaction<'_> {
     /// Its connection.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.writer.connection
     }
 
-    /// Commits what was done, or undoes it all if that failed.
-    pub(super) async fn end<T>(self, done: sqlx::Result<T>) -> sqlx::Result<T> {
-        match done {
-            Ok(done) => self.commit().await.map(|()| done),
-            Err(error) => {
-                self.roll_back().await;
-                Err(error)
-            }
-        }
+    /// Its number on the server.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
-    /// Commits; when this answers, the disk has it.
-    async fn commit(mut self) -> sqlx::Result<()> {
+    /// Commits; when this answers, the disk has it. An error that is not the server's leaves open what became of it.
+    pub(super) async fn commit(mut self) -> sqlx::Result<()> {
         sqlx::query("COMMIT").execute(&mut self.writer.connection).await?;
         if !self.new_labels.is_empty() {
             let mut labels = self.writers.labels();
@@ -130,7 +131,7 @@ impl Transaction<'_> {
     }
 
     /// Undoes all of it and keeps the connection, if the database lets it.
-    async fn roll_back(mut self) {
+    pub(super) async fn roll_back(mut self) {
         if sqlx::query("ROLLBACK").execute(&mut self.writer.connection).await.is_ok() {
             self.writers.idle().push(self.writer);
         }

@@ -60,6 +60,11 @@ impl Rows {
         self.0.len()
     }
 
+    /// Whether this counter of a device is there, under the first version of its key.
+    pub(crate) fn has(&self, device: &str, counter: u64) -> bool {
+        self.0.contains_key(&(device.to_owned(), 1, counter))
+    }
+
     /// Whether everything that a ledger says was acknowledged is here, byte for byte. Gives the number of its lines.
     pub(crate) fn assert_hold(&self, ledger: &Path) -> usize {
         let text = fs::read_to_string(ledger).unwrap();

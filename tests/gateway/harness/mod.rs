@@ -11,6 +11,7 @@
 mod authority;
 mod checker;
 mod client;
+mod cutter;
 mod device;
 mod fleet;
 mod gateway;
@@ -26,6 +27,7 @@ mod wait;
 pub(crate) use authority::Authority;
 pub(crate) use checker::Rows;
 pub(crate) use client::{Client, Login};
+pub(crate) use cutter::Cutter;
 pub(crate) use device::{Device, Draft, Service};
 pub(crate) use fleet::RunningFleet;
 pub(crate) use gateway::Gateway;

@@ -5,17 +5,16 @@
 
 #![allow(dead_code, reason = "a test takes of it what it needs")]
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// A server.
 pub(crate) struct Postgres {
     child: Child,
+    answers: Mutex<Lines<BufReader<ChildStdout>>>,
     url: String,
-    /// The number of its process.
-    pub(crate) process: i32,
 }
 
 impl Postgres {
@@ -33,10 +32,36 @@ impl Postgres {
             .stdout(Stdio::piped())
             .spawn()
             .expect("tests/postgres is there");
-        let said = BufReader::new(child.stdout.take().expect("it is a pipe")).lines().take(3);
-        let said: Vec<String> = said.map(|line| line.expect("it says who it is")).collect();
-        let [url, process, _folder] = <[String; 3]>::try_from(said).expect("Debian's package postgresql is installed");
-        Postgres { child, url, process: process.parse().expect("a process has a number") }
+        let mut answers = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
+        let url = answers.next().expect("Debian's package postgresql is installed").expect("it says its URL");
+        Postgres { child, answers: Mutex::new(answers), url }
+    }
+
+    /// Ends as in a crash.
+    pub(crate) fn kill9(&self) {
+        self.obeys("kill");
+    }
+
+    /// Starts again, on the same port and the same data.
+    pub(crate) fn start_again(&self) {
+        self.obeys("start");
+    }
+
+    /// None of its processes runs any more, and each connection stays open.
+    pub(crate) fn freeze(&self) {
+        self.obeys("freeze");
+    }
+
+    /// They go on.
+    pub(crate) fn thaw(&self) {
+        self.obeys("thaw");
+    }
+
+    fn obeys(&self, word: &str) {
+        let mut answers = self.answers.lock().expect("nobody panics meanwhile");
+        writeln!(self.child.stdin.as_ref().expect("it is a pipe"), "{word}").expect("the script runs");
+        let answer = answers.next().expect("the script runs").expect("it answers in text");
+        assert_eq!(answer, word);
     }
 
     /// The URL of a new, empty schema: as good as a database, and made in less time.
