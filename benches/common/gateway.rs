@@ -18,6 +18,8 @@ const PROGRAM: &str = "SEALGATE_BENCH_PROGRAM";
 pub(crate) struct House {
     config: PathBuf,
     pub(crate) data: PathBuf,
+    /// The URL of its database; none: it is in the data directory.
+    pub(crate) url: Option<String>,
 }
 
 /// A gateway that serves.
@@ -41,7 +43,7 @@ impl House {
         let (config, data) = (scratch.join("sealgate.toml"), scratch.join("data"));
         // An empty file, so that none of the machine's own is read.
         fs::write(&config, "")?;
-        Ok(House { config, data })
+        Ok(House { config, data, url: None })
     }
 
     /// Where the database is, once there is one.
@@ -92,6 +94,9 @@ impl House {
         let program = std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_sealgate").into());
         let mut command = Command::new(program);
         command.arg("--config").arg(&self.config).arg("--data").arg(&self.data).stdin(Stdio::null());
+        if let Some(url) = &self.url {
+            command.args(["--set", &format!("database.url=\"{url}\"")]);
+        }
         command
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn log_in(added: &Added, public: SocketAddr) -> Result<Credentials> {
 }
 
 /// Everything was stored, and the law of the counts holds.
-fn check_counts(scraped: &HashMap<String, f64>, sent: f64) -> Result<()> {
+pub(crate) fn check_counts(scraped: &HashMap<String, f64>, sent: f64) -> Result<()> {
     let count = |name: &str| {
         scraped.get(&format!("sealgate_ingest_{name}")).copied().with_context(|| format!("/metrics has no {name}"))
     };

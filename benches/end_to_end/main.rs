@@ -14,6 +14,7 @@ mod fair;
 mod fleet;
 mod gateway;
 mod load;
+mod postgres;
 mod relay;
 mod report;
 mod rows;
@@ -50,6 +51,9 @@ struct Options {
     /// What one device at full speed costs the others, and nothing else.
     #[arg(long, conflicts_with_all = ["gateway_only", "bare_only"])]
     fair: bool,
+    /// Over PostgreSQL, beside the bare insert of the same rows into the same tables and into the plainest ones.
+    #[arg(long, conflicts_with_all = ["bare_only", "fair"])]
+    postgres: bool,
     /// What `cargo bench` and `cargo test` say to each benchmark.
     #[arg(long, hide = true)]
     bench: bool,
@@ -75,6 +79,9 @@ fn main() -> Result<()> {
     ensure!((1..=99).contains(&options.devices) && options.window <= 65_535 && options.rounds >= 1, "see --help");
     if options.fair {
         return fair::measure(&options);
+    }
+    if options.postgres {
+        return postgres::measure(&options);
     }
     let mut report = Report::new(total, &options);
     let ways = if options.gateway_only { Vec::new() } else { bare::tuned(&options, &mut report)? };

@@ -107,16 +107,16 @@ impl Report {
     }
 }
 
-fn line(name: &str, figure: f64, unit: &str, beside: &str) {
+pub(crate) fn line(name: &str, figure: f64, unit: &str, beside: &str) {
     let digits = if figure >= 1_000.0 { 0 } else { 2 };
     println!("{}", format!("  {name:<30} {figure:>10.digits$} {unit:<12} {beside}").trim_end());
 }
 
-fn rate(runs: &[Measured]) -> f64 {
+pub(crate) fn rate(runs: &[Measured]) -> f64 {
     median(runs.iter().map(|run| run.acknowledged as f64 / run.took.as_secs_f64()))
 }
 
-fn server_micros(runs: &[Measured]) -> f64 {
+pub(crate) fn server_micros(runs: &[Measured]) -> f64 {
     median(runs.iter().map(|run| micros(run.server_cpu, run.acknowledged)))
 }
 
@@ -124,12 +124,12 @@ fn own_micros(runs: &[Measured]) -> f64 {
     median(runs.iter().map(|run| micros(run.own_cpu, run.acknowledged)))
 }
 
-fn micros(time: Duration, messages: usize) -> f64 {
+pub(crate) fn micros(time: Duration, messages: usize) -> f64 {
     time.as_secs_f64() * 1e6 / messages.max(1) as f64
 }
 
 /// In milliseconds.
-fn quantile(runs: &[Measured], part: f64) -> f64 {
+pub(crate) fn quantile(runs: &[Measured], part: f64) -> f64 {
     let of = |run: &Measured| {
         let last = run.latencies.len().saturating_sub(1);
         run.latencies.get((last as f64 * part) as usize).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
@@ -137,7 +137,7 @@ fn quantile(runs: &[Measured], part: f64) -> f64 {
     median(runs.iter().map(of))
 }
 
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
+pub(crate) fn median(figures: impl Iterator<Item = f64>) -> f64 {
     let mut figures: Vec<f64> = figures.collect();
     figures.sort_by(f64::total_cmp);
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)

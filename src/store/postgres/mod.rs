@@ -128,9 +128,8 @@ impl Postgres {
         let outcomes = match self.within(written).await {
             Ok(outcomes) => outcomes,
             Err(error) => {
-                let undone = async { Ok::<_, StoreError>(transaction.roll_back().await) };
-                // One that does not answer is closed, and the server undoes it then.
-                let _ = self.within(undone).await;
+                // A server that does not answer undoes it when the connection is closed.
+                let _ = tokio::time::timeout(self.0.patience, transaction.roll_back()).await;
                 return Err(error.into());
             }
         };
