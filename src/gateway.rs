@@ -22,7 +22,7 @@ use crate::ingest::{Budget, Verified, Writer};
 use crate::metrics::Registry;
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
 use crate::shutdown::{FAREWELL, Shutdown};
-use crate::store::{OpenError, Store, StoreError};
+use crate::store::{self, OpenError, Store, StoreError, Upkeep};
 use crate::{admin, edge, http, public, tls};
 
 /// How often the registry is asked whether another process has changed it.
@@ -55,6 +55,7 @@ pub struct Addresses {
 pub struct Gateway {
     addresses: Addresses,
     store: Store,
+    upkeep: Upkeep,
     guard: Arc<Guard>,
     auth: Auth,
     broker: Broker,
@@ -172,6 +173,7 @@ impl Gateway {
         let edge = edge::Listener::new(sockets, house);
         Ok(Gateway {
             addresses,
+            upkeep: Upkeep::new(store.clone(), store::Metrics::new(&registry), config.database.max_bytes),
             store,
             guard,
             identities,
@@ -224,7 +226,7 @@ impl Gateway {
         for identity in self.identities {
             tokio::spawn(identity.keep_fresh(self.tls_metrics.clone(), background_ends.clone()));
         }
-        tokio::spawn(self.store.clone().keep_up(background_ends.clone()));
+        tokio::spawn(self.upkeep.run(background_ends.clone()));
         let watcher = watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone());
         let Broker { hub, presence, .. } = self.broker.clone();
         let publisher = broker::publish_readings(hub.clone(), self.verified);

@@ -66,6 +66,8 @@ pub struct DatabaseConfig {
     /// How long a statement may take; then it is given up and tried again.
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
+    /// Bytes of the database above which an alarm is raised; 0: none is. Nothing is refused for it.
+    pub max_bytes: u64,
     /// The operator's word that a commit may be lost when the server crashes: without it a server that is set up so is refused.
     pub accept_lost_commits: bool,
 }
@@ -74,9 +76,10 @@ impl Default for DatabaseConfig {
     fn default() -> DatabaseConfig {
         DatabaseConfig {
             url: String::new(),
-            writers: 2,
+            writers: 4,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
+            max_bytes: 0,
             accept_lost_commits: false,
         }
     }
@@ -95,6 +98,7 @@ impl DatabaseConfig {
             outside("writers", self.writers, 1..=64),
             outside("connect_timeout", self.connect_timeout, times.clone()),
             outside("statement_timeout", self.statement_timeout, times),
+            outside("max_bytes", self.max_bytes, 0..=COUNT_MAX),
         ];
         found.into_iter().flatten().collect()
     }
@@ -103,12 +107,13 @@ impl DatabaseConfig {
 /// Without the URL, which has a password.
 impl fmt::Debug for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DatabaseConfig { url, writers, connect_timeout, statement_timeout, accept_lost_commits } = self;
+        let DatabaseConfig { url, writers, connect_timeout, statement_timeout, max_bytes, accept_lost_commits } = self;
         f.debug_struct("DatabaseConfig")
             .field("url", if url.is_empty() { &"" } else { &"…" })
             .field("writers", writers)
             .field("connect_timeout", connect_timeout)
             .field("statement_timeout", statement_timeout)
+            .field("max_bytes", max_bytes)
             .field("accept_lost_commits", accept_lost_commits)
             .finish()
     }

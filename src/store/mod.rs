@@ -16,6 +16,7 @@ mod directory;
 mod halving;
 mod judge;
 mod labels;
+mod metrics;
 mod postgres;
 mod presence;
 mod quarantine;
@@ -25,8 +26,10 @@ mod upkeep;
 
 pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Value};
 pub use config::{Config, DatabaseConfig};
+pub use metrics::Metrics;
 pub use presence::PresenceRow;
 pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
+pub use upkeep::Upkeep;
 
 use postgres::Postgres;
 use sqlite::Sqlite;
@@ -176,6 +179,11 @@ impl Store {
             Engine::Sqlite(_) => Ok(()),
             Engine::Postgres(postgres) => postgres.within(postgres.prepare_days(now_ms)).await,
         }
+    }
+
+    /// How large the database is.
+    pub async fn bytes(&self) -> Result<u64, StoreError> {
+        ask!(&self.0, bytes())
     }
 
     /// How many batches may be under way at a time.

@@ -122,3 +122,16 @@ fn work(gateway: &Gateway, device: &Device) {
         client.publish(&topic, QoS::AtLeastOnce, b"no envelope".as_slice());
     }
 }
+
+#[test]
+fn a_database_that_is_larger_than_it_should_get_raises_an_alarm() {
+    for mut gateway in [Gateway::prepare(&[]), Gateway::prepare_on_postgres(&[])] {
+        gateway.set("database.max_bytes", "1000");
+        gateway.restart();
+        eventually("its size is known", || {
+            (gateway.metrics().value("sealgate_store_bytes", &[]) > 1000.0).then_some(())
+        });
+        assert_eq!(gateway.metrics().value("sealgate_store_bytes_max", &[]), 1000.0);
+        assert!(gateway.log().contains("larger than database.max_bytes"), "{}", gateway.log());
+    }
+}

@@ -145,6 +145,14 @@ impl Postgres {
         }
     }
 
+    /// Of this schema, which may not be the only one of the database.
+    pub(super) async fn bytes(&self) -> Result<u64, StoreError> {
+        let sql = "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint FROM pg_class
+            WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'm')";
+        let bytes: i64 = sqlx::query_scalar(sql).fetch_one(&self.0.pool).await?;
+        Ok(u64::try_from(bytes).unwrap_or(0))
+    }
+
     pub(super) fn writers(&self) -> usize {
         self.0.writers.count()
     }

@@ -46,6 +46,7 @@ const READERS_MAX: u32 = 4;
 pub(super) struct Sqlite(Arc<Inner>);
 
 struct Inner {
+    files: Files,
     writer: Mutex<Writer>,
     readers: SqlitePool,
     statements: Statements,
@@ -62,7 +63,7 @@ impl Sqlite {
         let readers = readers.connect_lazy_with(open::reading(&files));
         let bounds = Bounds::new(config);
         let inner =
-            Inner { writer, readers, statements: Statements::new(), bounds, looks_full: AtomicBool::new(false) };
+            Inner { files, writer, readers, statements: Statements::new(), bounds, looks_full: AtomicBool::new(false) };
         Ok(Sqlite(Arc::new(inner)))
     }
 
@@ -84,6 +85,20 @@ impl Sqlite {
             done => done,
         };
         Ok(committed.map_err(StoreError::from)?)
+    }
+
+    /// The file and its log.
+    pub(super) async fn bytes(&self) -> Result<u64, StoreError> {
+        let mut bytes = 0;
+        for path in [self.0.files.database().to_owned(), self.0.files.wal()] {
+            match tokio::fs::metadata(path).await {
+                Ok(metadata) => bytes += metadata.len(),
+                // Without a log there is none of its bytes.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError(sqlx::Error::Io(error))),
+            }
+        }
+        Ok(bytes)
     }
 
     pub(super) async fn find_seen(&self, seen: &Seen) -> Result<bool, StoreError> {

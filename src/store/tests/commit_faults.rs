@@ -111,3 +111,27 @@ over_both! {
         assert!(!dir.0.join("data/sealgate.db-wal").exists());
     }
 }
+
+/// What no check of ours keeps out and the database does not take: each among a thousand that are good.
+#[tokio::test]
+async fn postgres_refuses_characters_and_times_that_it_has_not_and_nothing_else() {
+    let dir = TempDir::on_postgres();
+    let store = dir.store().await;
+    let long_ago = Reading { time_ms: i64::MIN, ..number("a", 1.0) };
+    let far_ahead = Reading { time_ms: i64::MAX, ..number("a", 1.0) };
+    let text = |text: &str| Reading { value: Some(Value::String(text.to_owned())), ..number("a", 1.0) };
+    let unit = Reading { unit: Some("C\0".to_owned()), ..number("a", 1.0) };
+    let poison = [text("N\0L"), number("n\0l", 1.0), unit, long_ago, far_ahead];
+    let taken = [number("a", f64::NAN), number("a", f64::INFINITY), number("a", f64::MIN_POSITIVE), text("\u{10FFFF}")];
+    let entries = poison.iter().chain(&taken).cloned().map(|reading| vec![reading]);
+    let mut batch: Vec<Entry> = (0..1000).map(|n| entry(n, "humidity")).collect();
+    for (place, readings) in (0..).step_by(97).zip(entries) {
+        batch[place] = accepted_with(seen(1, place as i64, b"tag"), readings);
+    }
+    let outcomes = store.commit(&batch).await.unwrap();
+    let refused: Vec<usize> = (0..1000).filter(|place| outcomes[*place] != Outcome::Stored).collect();
+    assert_eq!(refused, [0, 97, 194, 291, 388]);
+    assert!(refused.iter().all(|place| outcomes[*place] == Outcome::BadPayload(Kept::Quarantined)));
+    assert_eq!(count(&mut dir.shell().await, "quarantine WHERE reason = 'bad_payload'").await, 5);
+    assert_eq!(count(&mut dir.shell().await, "envelope").await, 995);
+}
