@@ -1,11 +1,12 @@
 //! The gateway over PostgreSQL, beside the bare insert of the same rows: into the gateway's own tables, and into the plainest ones that
-//! hold the same facts.
+//! hold the same facts; and beside the way by hand, a broker with a subscriber that checks and inserts.
 //!
 //! The server is Debian's, started for this run with its own settings as they are shipped. The bare insert is by binary COPY through the
 //! Unix socket, which is the fastest way that the server has, one transaction for as many messages as the fleet can have on the way,
 //! from one connection and from two. Processor time is that of all processes: the gateway's, the server's and all its backends'.
 
 mod bare;
+mod hand_built;
 #[path = "../../tests/gateway/harness/postgres.rs"]
 mod server;
 
@@ -29,10 +30,13 @@ use server::Postgres;
 /// What is to be reached, by the specification of this benchmark.
 const RATIO_MIN: f64 = 0.6;
 const PLAINEST_RATIO_MIN: f64 = 0.7;
+const HAND_BUILT_RATIO_MIN: f64 = 8.0;
+const HAND_BUILT_CPU_MAX: f64 = 0.2;
 
 /// Measures and prints.
 pub(crate) fn measure(options: &Options) -> Result<()> {
     let (mut runs, mut batches, mut servers) = (Vec::new(), Vec::new(), Vec::new());
+    let mut by_hand = Vec::new();
     let mut bare: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
@@ -43,6 +47,7 @@ pub(crate) fn measure(options: &Options) -> Result<()> {
         if options.gateway_only {
             continue;
         }
+        by_hand.extend(hand_built::run(options)?);
         for tables in [Tables::Ours, Tables::Plainest] {
             for connections in [1, 2] {
                 let took = bare::run(options, tables, connections)?;
@@ -64,6 +69,18 @@ pub(crate) fn measure(options: &Options) -> Result<()> {
     line("PUBLISH to PUBACK, p99", quantile(&runs, 0.99), "ms", "");
     line("messages of a commit, mean", median(batches.into_iter()), "messages", "");
     println!();
+    if !by_hand.is_empty() {
+        println!("by hand: Mosquitto, Python, COPY into PostgreSQL");
+        let (hand_rate, hand_cpu) =
+            (median(by_hand.iter().map(|ran| ran.rate)), median(by_hand.iter().map(|ran| micros(ran.cpu, 1))));
+        let cpu = server_micros(&runs) + median(servers.iter().map(|cpu| micros(*cpu, total)));
+        line("verified and committed", hand_rate, "messages/s", "");
+        line("processor time, all of them", hand_cpu, "µs/message", "");
+        let goal = format!("goal: at least {HAND_BUILT_RATIO_MIN}");
+        line("gateway's rate / by hand", rate(&runs) / hand_rate, "", &goal);
+        line("gateway's time / by hand", cpu / hand_cpu, "", &format!("goal: at most {HAND_BUILT_CPU_MAX}"));
+        println!();
+    }
     for (way, rates) in &bare {
         println!("bare insert: {way}");
         let inserted = median(rates.iter().copied());

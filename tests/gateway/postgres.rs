@@ -9,6 +9,11 @@ use crate::harness::{Client, Cutter, Device, Gateway, Load, Login, Postgres, Row
 
 const QUICK: (&str, &str) = ("ingest.retry_delay_max", "100ms");
 
+/// Rounds of a fault in one run. `SEALGATE_FAULT_ROUNDS` asks for another number.
+fn rounds(short: usize) -> usize {
+    std::env::var("SEALGATE_FAULT_ROUNDS").map_or(short, |rounds| rounds.parse().unwrap())
+}
+
 fn number(gateway: &Gateway, from: &str) -> u64 {
     gateway.sql(&format!("SELECT count(*) AS n FROM {from}"))[0]["n"].as_u64().unwrap()
 }
@@ -46,7 +51,7 @@ fn an_answer_to_commit_that_is_lost_changes_neither_rows_nor_counts() {
     gateway.restart();
     let pump = gateway.add_device("pump");
     let mut client = Client::of_device(&gateway, Version::V5, &pump);
-    for round in 1..=5 {
+    for round in 1..=rounds(5) {
         cutter.lose_an_answer_to_commit();
         assert_eq!(client.publish_acknowledged(&pump.topic(), pump.seal(1.0)).code, ReasonCode::Success);
         cutter.lose_an_answer_to_commit();
@@ -71,7 +76,7 @@ fn connections_that_are_cut_lose_nothing() {
     gateway.restart();
     let devices = devices(&gateway, 8);
     let load = Load::start(&gateway, &devices, 16);
-    for _ in 0..20 {
+    for _ in 0..rounds(20) {
         more(&load, 200);
         cutter.cut();
     }
@@ -88,7 +93,7 @@ fn a_server_that_crashes_and_comes_back_loses_nothing() {
     gateway.restart();
     let devices = devices(&gateway, 8);
     let load = Load::start(&gateway, &devices, 16);
-    for _ in 0..5 {
+    for _ in 0..rounds(5) {
         more(&load, 500);
         server.kill9();
         eventually("the gateway has noticed", || {
