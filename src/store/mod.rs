@@ -13,6 +13,7 @@ mod batch;
 mod commit;
 mod config;
 mod directory;
+mod evidence;
 mod halving;
 mod judge;
 mod labels;
@@ -25,6 +26,7 @@ mod upkeep;
 
 pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Value};
 pub use config::{Config, DatabaseConfig};
+pub use evidence::{Evidence, EvidenceFilter};
 pub use presence::PresenceRow;
 pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
 
@@ -192,6 +194,26 @@ impl Store {
     /// What the quarantine holds now.
     pub async fn quarantine_usage(&self) -> Result<Usage, StoreError> {
         ask!(&self.0, quarantine_usage())
+    }
+
+    /// What of the quarantine a filter lets through, oldest first: after the number `after`, at most `limit`.
+    pub async fn evidence(&self, which: &EvidenceFilter, after: i64, limit: u32) -> Result<Vec<Evidence>, StoreError> {
+        ask!(&self.0, evidence(which, after, limit))
+    }
+
+    /// The messages themselves, of those of these numbers that are in quarantine.
+    pub async fn evidence_bytes(&self, ids: &[i64]) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+        ask!(&self.0, evidence_bytes(ids))
+    }
+
+    /// Takes messages out of quarantine for ever, in one transaction; answers how many were there.
+    pub async fn delete_evidence(&self, ids: &[i64]) -> Result<u64, StoreError> {
+        ask!(&self.0, delete_evidence(ids))
+    }
+
+    /// The greatest number in quarantine; 0: it is empty.
+    pub async fn last_evidence(&self) -> Result<i64, StoreError> {
+        ask!(&self.0, last_evidence())
     }
 
     /// Whether the quarantine as a whole was full when [`Store::quarantine_usage`] was last asked. Costs nothing and may be

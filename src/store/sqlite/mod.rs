@@ -16,6 +16,7 @@
 //! is read more slowly. Other sizes of pages gained nothing over SQLite's own 4 KiB.
 
 mod bulk;
+mod evidence;
 mod fault;
 mod keys;
 mod open;

@@ -2,6 +2,7 @@
 
 mod commit;
 mod commit_faults;
+mod evidence;
 mod model;
 mod opening;
 mod opening_postgres;
