@@ -25,6 +25,7 @@ mod memory;
 mod metrics;
 mod presence;
 mod public;
+mod quarantine;
 mod readme;
 mod shutdown;
 mod simulator;

@@ -82,6 +82,11 @@ impl Gateway {
         self.postgres.as_ref().expect("it has one")
     }
 
+    /// Whether its database is PostgreSQL.
+    pub(crate) fn is_on_postgres(&self) -> bool {
+        self.postgres.is_some()
+    }
+
     /// Sets `area.key` from the next start on.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.variables.push((variable(key), value.to_owned()));
