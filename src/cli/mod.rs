@@ -10,6 +10,7 @@ mod completions;
 mod demo;
 mod device;
 mod exit;
+mod export;
 mod inspect;
 mod log;
 mod moment;
@@ -89,6 +90,8 @@ enum Command {
     Client(client::Arguments),
     /// Look at what was refused, and clear it away.
     Quarantine(quarantine::Arguments),
+    /// Take readings out of the database.
+    Export(export::Arguments),
     /// Say everything that is wrong with the configuration, each with its line.
     CheckConfig(check_config::Arguments),
     /// Take an envelope apart and say what is wrong with it.
@@ -106,6 +109,7 @@ impl Command {
             Command::Device(arguments) => arguments.run(settings),
             Command::Client(arguments) => arguments.run(settings),
             Command::Quarantine(arguments) => arguments.run(settings),
+            Command::Export(arguments) => arguments.run(settings),
             Command::CheckConfig(arguments) => arguments.run(settings),
             Command::Inspect(arguments) => arguments.run(settings),
             Command::Completions(arguments) => arguments.run(),

@@ -20,6 +20,7 @@ mod labels;
 mod postgres;
 mod presence;
 mod quarantine;
+mod readings;
 mod registry;
 mod sqlite;
 mod upkeep;
@@ -28,6 +29,7 @@ pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Val
 pub use config::{Config, DatabaseConfig};
 pub use evidence::{Evidence, EvidenceFilter};
 pub use presence::PresenceRow;
+pub use readings::{ReadingPlace, Sender, StoredReading};
 pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
 
 use postgres::Postgres;
@@ -194,6 +196,33 @@ impl Store {
     /// What the quarantine holds now.
     pub async fn quarantine_usage(&self) -> Result<Usage, StoreError> {
         ask!(&self.0, quarantine_usage())
+    }
+
+    /// Who has ever been a device, in the order of their names, after `after`, at most `limit`.
+    pub async fn senders(&self, after: Option<&str>, limit: u32) -> Result<Vec<Sender>, StoreError> {
+        ask!(&self.0, senders(after, limit))
+    }
+
+    /// How many have ever been a device.
+    pub async fn count_senders(&self) -> Result<u64, StoreError> {
+        ask!(&self.0, count_senders())
+    }
+
+    /// Who has ever been the device of this name.
+    pub async fn sender(&self, device_id: &str) -> Result<Option<Sender>, StoreError> {
+        ask!(&self.0, sender(device_id))
+    }
+
+    /// Readings of one sender in the order of their time, after `after`, at most `limit`; from `since_ms` on and before `until_ms`.
+    pub async fn readings(
+        &self,
+        sender: &Sender,
+        since_ms: Option<i64>,
+        until_ms: Option<i64>,
+        after: Option<ReadingPlace>,
+        limit: u32,
+    ) -> Result<Vec<StoredReading>, StoreError> {
+        ask!(&self.0, readings(sender, since_ms, until_ms, after, limit))
     }
 
     /// What of the quarantine a filter lets through, oldest first: after the number `after`, at most `limit`.

@@ -16,6 +16,7 @@ mod dashboards;
 mod demo;
 mod edge;
 mod envelopes;
+mod export;
 mod fleet;
 mod half_open;
 mod ingest;

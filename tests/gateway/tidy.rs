@@ -54,6 +54,7 @@ const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
     ("firmware_sim", &["cli"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),
+    ("indicatif", &["cli"]),
     ("anyhow", &["cli"]),
 ];
 

@@ -127,7 +127,7 @@ async fn a_range_of_a_devices_time_is_read_without_a_scan() {
     assert!(envelopes.iter().all(|step| step.starts_with("SEARCH")), "{envelopes:?}");
 }
 
-async fn plan(dir: &TempDir, sql: &str) -> Vec<String> {
+pub(super) async fn plan(dir: &TempDir, sql: &str) -> Vec<String> {
     let Shell::Sqlite(mut connection) = dir.shell().await else { panic!("SQLite explains in its own way") };
     let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
     let rows = sqlx::query(sql).fetch_all(&mut connection).await.unwrap();

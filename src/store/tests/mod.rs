@@ -8,6 +8,7 @@ mod opening;
 mod opening_postgres;
 mod presence;
 mod quarantine;
+mod readings;
 mod registry;
 #[path = "../../../tests/gateway/harness/postgres.rs"]
 mod server;

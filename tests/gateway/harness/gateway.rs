@@ -249,6 +249,11 @@ impl Gateway {
         self.command(arguments).output().unwrap()
     }
 
+    /// The same; whoever started it reads what it prints while it runs.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// What it has written to standard error, the last lines of it.
     pub(crate) fn log(&self) -> String {
         let log = fs::read_to_string(self.scratch.join(LOG)).unwrap_or_default();
