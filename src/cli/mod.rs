@@ -88,7 +88,7 @@ enum Command {
     Device(device::Arguments),
     /// Add, list, disable or enable services: the programs that are no devices.
     Client(client::Arguments),
-    /// Look at what was refused, and clear it away.
+    /// Look at what was refused, release it, or clear it away.
     Quarantine(quarantine::Arguments),
     /// Take readings out of the database.
     Export(export::Arguments),

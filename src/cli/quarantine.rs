@@ -3,6 +3,8 @@
 //! Beside a running gateway, on either database. Whoever goes through the quarantine does so page by page, and whoever clears it
 //! takes few rows at a time, so that the gateway's batches come in between. What comes in meanwhile is left for the next time.
 
+mod release;
+
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use sealgate_envelope::{DeviceId, Policy, Reason};
@@ -15,6 +17,7 @@ use super::settings::Settings;
 use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text_ms};
 use crate::gateway::Cellar;
 use crate::store::{Evidence, EvidenceFilter, Store};
+use release::{Run, release};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -24,6 +27,8 @@ Examples:
   sealgate quarantine show 17
   sealgate quarantine purge --reason corrupt --until 30d --dry-run
   sealgate quarantine purge --all
+  sealgate quarantine release --reason bad_seal --since 7d --dry-run
+  sealgate quarantine release --device sensor-1 --accept-key 1
 
 TIME is RFC 3339, like 2026-01-31T12:00:00Z, or how long ago: 2h, 7d. What is purged is gone for ever.")]
 pub(super) struct Arguments {
@@ -48,6 +53,19 @@ enum Verb {
     Show {
         /// Its number in the list.
         id: i64,
+    },
+    /// Open messages again with the keys of today, and store those that are good now.
+    ///
+    /// The clock is that of their arrival. What is stored, or was already, leaves the quarantine; what is refused again stays.
+    Release {
+        #[command(flatten)]
+        which: Which,
+        /// A key version that opens although it has ended; may be given again.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+        accept_key: Vec<u8>,
+        /// Only open and count them. A counter that was used for another message is found out by storing alone.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Delete messages from the quarantine for ever.
     Purge {
@@ -113,16 +131,20 @@ impl Arguments {
         }
         block_on(async {
             let cellar = open_existing(&config).await?;
+            let store = cellar.store.clone();
             let done = match self.verb {
-                Verb::List { filters, limit, format } => {
-                    list(&cellar.store, &filters.of(&[], now_ms()), limit, format).await
-                }
+                Verb::List { filters, limit, format } => list(&store, &filters.of(&[], now_ms()), limit, format).await,
                 Verb::Show { id } => show(&cellar, &config.seal.policy(), id).await,
+                Verb::Release { which, accept_key, dry_run } => {
+                    let which = which.filters.of(&which.ids, now_ms());
+                    let run = if dry_run { Run::Dry } else { Run::Real };
+                    release(&config, cellar, which, accept_key, run).await
+                }
                 Verb::Purge { which, dry_run, .. } => {
-                    purge(&cellar.store, which.filters.of(&which.ids, now_ms()), dry_run).await
+                    purge(&store, which.filters.of(&which.ids, now_ms()), dry_run).await
                 }
             };
-            cellar.store.close().await;
+            store.close().await;
             done
         })
     }

@@ -161,6 +161,11 @@ impl Store {
         ask!(&self.0, commit(batch))
     }
 
+    /// Commits messages that are in quarantine: as [`Store::commit`], but what is not stored is not put there a second time.
+    pub async fn commit_from_quarantine(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        ask!(&self.0, commit_from_quarantine(batch))
+    }
+
     /// Makes what the coming days need, and does nothing where they need nothing. What comes meanwhile is stored all the same.
     pub async fn prepare_days(&self, now_ms: i64) -> Result<(), StoreError> {
         match &self.0 {

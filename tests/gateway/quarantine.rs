@@ -1,8 +1,11 @@
 //! What was refused: listed, shown and cleared away by commands beside the gateway, on either database.
 
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::process::Output;
 
 use sealgate::mqtt::{ReasonCode, Version};
+use sealgate_envelope::{DeviceId, MasterKey};
 use serde_json::{Value, json};
 
 use crate::harness::{Client, Device, Gateway};
@@ -193,4 +196,170 @@ fn what_is_no_filter_is_a_wrong_command_line_and_nothing_is_purged() {
         assert_eq!(code(&output), UNUSABLE, "{wrong:?}");
     }
     assert_eq!(quarantined(&gateway), 1);
+}
+
+/// Adds a version to the master keys, as a line of the file.
+fn add_master_key(gateway: &Gateway, version: u8, key: [u8; 32]) {
+    let mut file = OpenOptions::new().append(true).open(gateway.data_dir().join("master.keys")).unwrap();
+    writeln!(file, "{version} {}", hex::encode(key)).unwrap();
+}
+
+/// The counters and values that are stored of a device, and how many readings.
+fn stored(gateway: &Gateway, device: &str) -> (Vec<i64>, i64) {
+    let envelopes = format!("SELECT counter FROM envelopes WHERE device_id = '{device}' ORDER BY counter");
+    let readings = format!("SELECT count(*) AS n FROM readings WHERE device_id = '{device}'");
+    let counters = gateway.sql(&envelopes).iter().map(|row| row["counter"].as_i64().unwrap()).collect();
+    (counters, gateway.sql(&readings)[0]["n"].as_i64().unwrap())
+}
+
+/// The master keys that a fleet was made with, and those that were typed into the gateway.
+const MEANT: [u8; 32] = [0x2a; 32];
+const TYPED: [u8; 32] = [0x2b; 32];
+
+#[test]
+fn a_fleet_that_was_provisioned_with_another_key_loses_nothing() {
+    over_both(|mut gateway| {
+        gateway.terminate();
+        add_master_key(&gateway, 2, TYPED);
+        gateway.restart();
+        let fleet: Vec<Device> = (0..3).map(|number| gateway.add_device(&format!("d{number}"))).collect();
+        let mut sent = Vec::new();
+        for device in &fleet {
+            let id: DeviceId = device.id.parse().unwrap();
+            let drafts = [1.0, 2.0].map(|value| {
+                let mut draft = device.draft(value);
+                draft.key = *MasterKey::from(MEANT).device_key(&id).as_bytes();
+                draft.seal()
+            });
+            send_refused(&gateway, device, &drafts);
+            sent.push(drafts);
+        }
+        let reasons: Vec<Value> = listed(&gateway, &[]).into_iter().map(|line| line["reason"].clone()).collect();
+        assert_eq!(reasons, vec![json!("bad_seal"); 6]);
+        let nothing = "released: 0 (stored 0, duplicate 0)\nkept: 6 (bad_seal 6)\n";
+        assert_eq!(printed(&gateway, &["quarantine", "release"]), nothing);
+
+        let file = gateway.data_dir().join("master.keys");
+        let keys = fs::read_to_string(&file).unwrap().replace(&hex::encode(TYPED), &hex::encode(MEANT));
+        fs::write(&file, keys).unwrap();
+        let arrival = listed(&gateway, &["--device", "d1"])[0]["received_at"].clone();
+        let dry = printed(&gateway, &["quarantine", "release", "--dry-run"]);
+        assert_eq!(dry, "to be released: 6 (stored 6, duplicate 0)\nto be kept: 0\n");
+        assert_eq!((quarantined(&gateway), stored(&gateway, "d1")), (6, (vec![], 0)));
+
+        let one = printed(&gateway, &["quarantine", "release", "--device", "d1"]);
+        assert_eq!(one, "released: 2 (stored 2, duplicate 0)\nkept: 0\n");
+        let rest = printed(&gateway, &["quarantine", "release"]);
+        assert_eq!(rest, "released: 4 (stored 4, duplicate 0)\nkept: 0\n");
+        let again = printed(&gateway, &["quarantine", "release"]);
+        assert_eq!(again, "released: 0 (stored 0, duplicate 0)\nkept: 0\n");
+        assert_eq!(quarantined(&gateway), 0);
+        // A reading without a time of its own is of the first arrival.
+        let csv = printed(&gateway, &["export", "readings", "--device", "d1", "--format", "jsonl"]);
+        let first: Value = serde_json::from_str(csv.lines().next().unwrap()).unwrap();
+        assert_eq!(first["time"], arrival);
+
+        gateway.terminate();
+        gateway.restart();
+        for (device, messages) in fleet.iter().zip(&sent) {
+            assert_eq!(stored(&gateway, &device.id), (vec![1, 2], 2));
+            let mut client = Client::of_device(&gateway, Version::V5, device);
+            for message in messages {
+                assert_eq!(client.publish_acknowledged(&device.topic(), message.clone()).code, ReasonCode::Success);
+            }
+            assert_eq!(stored(&gateway, &device.id), (vec![1, 2], 2), "what was released is a duplicate");
+        }
+    });
+}
+
+#[test]
+fn a_retired_key_opens_where_the_operator_names_it() {
+    over_both(|gateway| {
+        let pump = gateway.add_device("pump");
+        gateway.change_by_hand("UPDATE devices SET key_version_min = 2");
+        send_refused(&gateway, &pump, &[pump.seal(1.0)]);
+        let release = ["quarantine", "release"];
+        let kept = "released: 0 (stored 0, duplicate 0)\nkept: 1 (unknown_key 1)\n";
+        assert_eq!(printed(&gateway, &release), kept);
+        let unknown = gateway.run(&[&release[..], &["--accept-key", "9"]].concat());
+        assert_eq!(code(&unknown), UNUSABLE);
+        assert!(String::from_utf8(unknown.stderr).unwrap().contains("no master key of version 9"));
+
+        let accept = [&release[..], &["--accept-key", "1"]].concat();
+        assert_eq!(printed(&gateway, &accept), "released: 1 (stored 1, duplicate 0)\nkept: 0\n");
+        assert_eq!(stored(&gateway, "pump"), (vec![1], 1));
+    });
+}
+
+#[test]
+fn what_is_refused_again_stays_and_is_counted_by_its_reason_of_today() {
+    over_both(|gateway| {
+        let (pump, fan) = (gateway.add_device("pump"), gateway.add_device("fan"));
+        let first = pump.draft(1.0);
+        let mut client = Client::of_device(&gateway, Version::V5, &pump);
+        assert_eq!(client.publish_acknowledged(&pump.topic(), first.seal()).code, ReasonCode::Success);
+        let mut reused = first.clone();
+        reused.payload = br#"[{"n":"temperature","v":9}]"#.to_vec();
+        let mut unreadable = pump.draft(2.0);
+        unreadable.payload = b"{".to_vec();
+        send_refused(&gateway, &pump, &[reused.seal(), unreadable.seal(), forged(&pump, 3.0)]);
+        gateway.change_by_hand("UPDATE devices SET state = 'disabled' WHERE device_id = 'fan'");
+        let by_hand = |frame: Vec<u8>| put(&gateway, "fan", 0, "device_disabled", &frame);
+        by_hand(fan.seal(1.0));
+        by_hand(corrupt(&fan, 2.0));
+
+        let before = listed(&gateway, &[]);
+        let kept = "kept: 5 (corrupt 1, device_disabled 1, bad_seal 1, bad_payload 1, replayed 1)\n";
+        for _ in 0..2 {
+            let told = printed(&gateway, &["quarantine", "release"]);
+            assert_eq!(told, format!("released: 0 (stored 0, duplicate 0)\n{kept}"));
+            assert_eq!(listed(&gateway, &[]), before);
+            assert_eq!((stored(&gateway, "pump"), stored(&gateway, "fan")), ((vec![1], 1), (vec![], 0)));
+        }
+        assert!(gateway.run(&["device", "enable", "fan"]).status.success());
+        let ids: Vec<String> = before[3..].iter().map(|line| line["id"].to_string()).collect();
+        let told = printed(&gateway, &["quarantine", "release", &ids[0], &ids[1]]);
+        assert_eq!(told, "released: 1 (stored 1, duplicate 0)\nkept: 1 (corrupt 1)\n");
+        assert_eq!(stored(&gateway, "fan"), (vec![1], 1));
+    });
+}
+
+/// Puts a message into the quarantine as if it had come at that time.
+fn put(gateway: &Gateway, device: &str, received_at_ms: i64, reason: &str, message: &[u8]) {
+    let digits = hex::encode(message);
+    let (at, bytes) = match gateway.is_on_postgres() {
+        true => (format!("from_ms({received_at_ms})"), format!("'\\x{digits}'")),
+        false => (received_at_ms.to_string(), format!("x'{digits}'")),
+    };
+    gateway.change_by_hand(&format!(
+        "INSERT INTO quarantine (device_id, received_at, reason, encoding, bytes) VALUES ('{device}', {at}, '{reason}', 'frame', {bytes})"
+    ));
+}
+
+#[test]
+fn the_clock_of_a_release_is_that_of_the_arrival() {
+    const ARRIVED_MS: i64 = 1_600_000_000_000;
+    let mut on_postgres = Gateway::prepare_on_postgres(&[("seal.age_max", "1h")]);
+    on_postgres.restart();
+    for gateway in [Gateway::start_with(&[("seal.age_max", "1h")]), on_postgres] {
+        let pump = gateway.add_device("pump");
+        let sealed_at = |time_ms: i64| {
+            let mut draft = pump.draft(1.0);
+            draft.time_ms = Some(time_ms);
+            draft.seal()
+        };
+        let in_time = sealed_at(ARRIVED_MS);
+        put(&gateway, "pump", ARRIVED_MS, "unknown_device", &in_time);
+        put(&gateway, "pump", ARRIVED_MS, "stale", &sealed_at(ARRIVED_MS - 3_600_001));
+        put(&gateway, "pump", ARRIVED_MS, "future", &sealed_at(ARRIVED_MS + 300_001));
+        let told = printed(&gateway, &["quarantine", "release"]);
+        assert_eq!(told, "released: 1 (stored 1, duplicate 0)\nkept: 2 (stale 1, future 1)\n");
+        // The same once more: by today's clock it is stale, and it is stored.
+        let mut client = Client::of_device(&gateway, Version::V5, &pump);
+        assert_eq!(client.publish_acknowledged(&pump.topic(), in_time.clone()).code, ReasonCode::Success);
+        put(&gateway, "pump", ARRIVED_MS + 7_200_000, "stale", &in_time);
+        let told = printed(&gateway, &["quarantine", "release"]);
+        assert_eq!(told, "released: 1 (stored 0, duplicate 1)\nkept: 2 (stale 1, future 1)\n");
+        assert_eq!(stored(&gateway, "pump"), (vec![1], 1));
+    }
 }

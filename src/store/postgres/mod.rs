@@ -87,11 +87,19 @@ impl Postgres {
     }
 
     pub(super) async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        self.commit_within(self.0.bounds, batch).await
+    }
+
+    pub(super) async fn commit_from_quarantine(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        self.commit_within(Bounds::NOTHING, batch).await
+    }
+
+    async fn commit_within(&self, bounds: Bounds, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        let committed = match self.0.write(batch).await {
-            Err(error) if fault::of(&error) == Fault::Content => self.0.write_by_halves(batch).await,
+        let committed = match self.0.write(bounds, batch).await {
+            Err(error) if fault::of(&error) == Fault::Content => self.0.write_by_halves(bounds, batch).await,
             done => done,
         };
         Ok(committed.map_err(StoreError::from)?)
@@ -121,15 +129,15 @@ impl Postgres {
 }
 
 impl Inner {
-    async fn write(&self, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
+    async fn write(&self, bounds: Bounds, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
         let mut transaction = self.writers.begin().await?;
-        let written = commit::write(&mut transaction, self.bounds, batch).await;
+        let written = commit::write(&mut transaction, bounds, batch).await;
         transaction.end(written).await
     }
 
-    async fn write_by_halves(&self, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
+    async fn write_by_halves(&self, bounds: Bounds, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
         let mut transaction = self.writers.begin().await?;
-        let written = commit::write_by_halves(&mut transaction, self.bounds, batch).await;
+        let written = commit::write_by_halves(&mut transaction, bounds, batch).await;
         transaction.end(written).await
     }
 }

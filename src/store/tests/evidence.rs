@@ -92,3 +92,19 @@ over_both! {
         assert_eq!(store.evidence(&EvidenceFilter::default(), 0, 100).await.unwrap(), []);
     }
 }
+
+over_both! {
+    async fn what_is_committed_from_quarantine_is_stored_once_and_never_quarantined_again(dir) {
+        let store = with_evidence(&dir).await;
+        let poisoned = accepted_with(seen(1, 4, b"p"), vec![number("poison", 1.0)]);
+        poison(&dir).await;
+        store.commit(&[accepted(seen(1, 1, b"a"))]).await.unwrap();
+        let batch = [accepted(seen(1, 1, b"a")), accepted(seen(1, 1, b"forged")), accepted(seen(1, 2, b"b")), poisoned];
+        let outcomes = store.commit_from_quarantine(&batch).await.unwrap();
+        let (replayed, bad) = (Outcome::Replayed(Kept::OverBound), Outcome::BadPayload(Kept::OverBound));
+        assert_eq!(outcomes, [Outcome::Duplicate, replayed, Outcome::Stored, bad]);
+        assert_eq!(store.commit_from_quarantine(&batch[2..3]).await.unwrap(), [Outcome::Duplicate]);
+        assert_eq!(count(&mut dir.shell().await, "quarantine").await, 5);
+        assert_eq!(count(&mut dir.shell().await, "reading").await, 2);
+    }
+}
