@@ -46,16 +46,12 @@ impl Arguments {
         let config = settings.load()?;
         let policy = config.seal.policy();
         let bytes = self.bytes().map_err(Failure::Unusable)?;
-        let Some(device) = &self.device else { return told(&explain(&bytes, &policy, None)) };
-        match self.key(device, &bytes, &policy, &config)? {
-            Found::Key(key) => told(&explain(&bytes, &policy, Some((&key, device, Direction::FromDevice)))),
-            Found::Unreadable => told(&explain(&bytes, &policy, None)),
-            Found::NoSuchVersion(version) => {
-                told(&explain(&bytes, &policy, None))?;
-                output::line(&format!("Refused as {}: {device} has no key of version {version}.", Reason::UnknownKey))?;
-                Ok(Exit::Refused)
-            }
-        }
+        let told = match &self.device {
+            None => Told::of(&explain(&bytes, &policy, None)),
+            Some(device) => told(&bytes, device, &policy, self.key(device, &bytes, &policy, &config)?),
+        };
+        output::line(&told.text)?;
+        Ok(told.exit)
     }
 
     fn bytes(&self) -> anyhow::Result<Vec<u8>> {
@@ -78,11 +74,13 @@ impl Arguments {
         if let Some(file) = &self.key_file {
             return Ok(Found::Key(Key::new(&key_in(file).map_err(Failure::Unusable)?)));
         }
-        let Ok(sealed) = Sealed::parse(bytes, policy) else { return Ok(Found::Unreadable) };
-        let version = sealed.header().key_version;
-        let key = MasterKeys::open(&config.store.data_dir)?.device_key(version, device);
-        Ok(key.map_or(Found::NoSuchVersion(version), |key| Found::Key(Key::new(&key))))
+        Ok(Found::derived(&MasterKeys::open(&config.store.data_dir)?, device, bytes, policy))
     }
+}
+
+/// What is said of an envelope that `device` sent, with the gateway's key of that device.
+pub(super) fn told_by_masters(bytes: &[u8], device: &DeviceId, policy: &Policy, masters: &MasterKeys) -> String {
+    told(bytes, device, policy, Found::derived(masters, device, bytes, policy)).text
 }
 
 /// What there is to check the seal with.
@@ -91,6 +89,14 @@ enum Found {
     /// The envelope does not say under which version it was sealed.
     Unreadable,
     NoSuchVersion(u8),
+}
+
+impl Found {
+    fn derived(masters: &MasterKeys, device: &DeviceId, bytes: &[u8], policy: &Policy) -> Found {
+        let Ok(sealed) = Sealed::parse(bytes, policy) else { return Found::Unreadable };
+        let version = sealed.header().key_version;
+        masters.device_key(version, device).map_or(Found::NoSuchVersion(version), |key| Found::Key(Key::new(&key)))
+    }
 }
 
 fn key_in(file: &Path) -> anyhow::Result<DeviceKey> {
@@ -102,10 +108,30 @@ fn key_in(file: &Path) -> anyhow::Result<DeviceKey> {
     Ok(DeviceKey::from(*key))
 }
 
-fn told(explanation: &Explanation) -> Done {
-    output::line(&explanation.to_string())?;
-    Ok(match explanation.finding {
-        Finding::Refused { .. } => Exit::Refused,
-        Finding::Unverified | Finding::Genuine => Exit::Done,
-    })
+/// What is said of an envelope, and with what the command ends.
+struct Told {
+    text: String,
+    exit: Exit,
+}
+
+impl Told {
+    fn of(explanation: &Explanation) -> Told {
+        let exit = match explanation.finding {
+            Finding::Refused { .. } => Exit::Refused,
+            Finding::Unverified | Finding::Genuine => Exit::Done,
+        };
+        Told { text: explanation.to_string(), exit }
+    }
+}
+
+fn told(bytes: &[u8], device: &DeviceId, policy: &Policy, found: Found) -> Told {
+    match found {
+        Found::Key(key) => Told::of(&explain(bytes, policy, Some((&key, device, Direction::FromDevice)))),
+        Found::Unreadable => Told::of(&explain(bytes, policy, None)),
+        Found::NoSuchVersion(version) => {
+            let Told { text, .. } = Told::of(&explain(bytes, policy, None));
+            let refused = format!("Refused as {}: {device} has no key of version {version}.", Reason::UnknownKey);
+            Told { text: format!("{text}\n{refused}"), exit: Exit::Refused }
+        }
+    }
 }

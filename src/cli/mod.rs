@@ -10,9 +10,12 @@ mod completions;
 mod demo;
 mod device;
 mod exit;
+mod export;
 mod inspect;
 mod log;
+mod moment;
 mod output;
+mod quarantine;
 mod registry;
 mod serve;
 mod settings;
@@ -23,6 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
+use humantime_serde::re::humantime::{format_rfc3339_millis, format_rfc3339_seconds};
 
 pub use exit::Exit;
 use exit::Failure;
@@ -84,6 +88,10 @@ enum Command {
     Device(device::Arguments),
     /// Add, list, disable or enable services: the programs that are no devices.
     Client(client::Arguments),
+    /// Look at what was refused, release it, or clear it away.
+    Quarantine(quarantine::Arguments),
+    /// Take readings out of the database.
+    Export(export::Arguments),
     /// Say everything that is wrong with the configuration, each with its line.
     CheckConfig(check_config::Arguments),
     /// Take an envelope apart and say what is wrong with it.
@@ -100,6 +108,8 @@ impl Command {
             Command::Demo(arguments) => arguments.run(settings),
             Command::Device(arguments) => arguments.run(settings),
             Command::Client(arguments) => arguments.run(settings),
+            Command::Quarantine(arguments) => arguments.run(settings),
+            Command::Export(arguments) => arguments.run(settings),
             Command::CheckConfig(arguments) => arguments.run(settings),
             Command::Inspect(arguments) => arguments.run(settings),
             Command::Completions(arguments) => arguments.run(),
@@ -132,8 +142,16 @@ const TIME_MS_MAX: u64 = 253_402_300_799_999;
 
 /// Unix ms as people write it: `2026-01-31T12:00:00Z`.
 fn time_text(unix_ms: i64) -> String {
-    let since = Duration::from_millis(u64::try_from(unix_ms).unwrap_or_default().min(TIME_MS_MAX));
-    humantime_serde::re::humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+    format_rfc3339_seconds(writable(unix_ms)).to_string()
+}
+
+/// The same to the millisecond: `2026-01-31T12:00:00.000Z`.
+fn time_text_ms(unix_ms: i64) -> String {
+    format_rfc3339_millis(writable(unix_ms)).to_string()
+}
+
+fn writable(unix_ms: i64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(u64::try_from(unix_ms).unwrap_or_default().min(TIME_MS_MAX))
 }
 
 #[cfg(test)]
@@ -152,6 +170,8 @@ mod tests {
         assert_eq!(time_text(0), "1970-01-01T00:00:00Z");
         assert_eq!(time_text(-1), "1970-01-01T00:00:00Z");
         assert_eq!(time_text(i64::MAX), "9999-12-31T23:59:59Z");
+        assert_eq!(time_text_ms(1), "1970-01-01T00:00:00.001Z");
+        assert_eq!(time_text_ms(i64::MAX), "9999-12-31T23:59:59.999Z");
     }
 
     #[test]

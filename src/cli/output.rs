@@ -23,6 +23,7 @@ pub(super) enum Format {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum ListFormat {
     /// A table for people.
+    #[value(alias = "table")]
     Text,
     /// One JSON object a line.
     Json,

@@ -13,6 +13,7 @@ pub mod content;
 mod ledger;
 mod metrics;
 mod pipeline;
+mod reopen;
 mod writer;
 
 pub use crate::seal::{Encoding, Reason};
@@ -21,6 +22,7 @@ pub use config::Config;
 pub use ledger::{Cause, Counts, EncodingLabel, Inbox, Ledger, Origin, Receipt, Settled};
 pub use metrics::Metrics;
 pub use pipeline::{Delivery, Ingest};
+pub use reopen::reopen;
 pub use writer::{Verified, Writer};
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::content::BadPayload;
 use super::ledger::{EncodingLabel, Origin, Receipt};
 use super::{Cause, Config, Inbox, Ledger, Permit, Settled, content};
 use crate::metrics::Label;
@@ -167,26 +168,39 @@ struct Judged {
 }
 
 fn accept(delivery: &Delivery, genuine: &Genuine<'_>) -> Judged {
-    let header = &genuine.header;
-    let fallback_time_ms = header.time_ms.unwrap_or(delivery.received_at_ms);
-    let readings = match content::decode(header.content_format, &genuine.payload, fallback_time_ms) {
-        Ok(readings) => readings,
-        Err(bad) => {
-            let refusal = Refusal { reason: Reason::BadPayload, encoding: Some(header.encoding), unless_stored: None };
-            return refuse(delivery, refusal, Some(bad.to_string().into()));
+    let encoding = genuine.header.encoding;
+    match decode(&delivery.device_id, &delivery.payload, delivery.received_at_ms, genuine) {
+        Ok(accepted) => {
+            let encoding = EncodingLabel::from(Some(encoding));
+            Judged { entry: Entry::Accepted(accepted), encoding, refused: None }
         }
-    };
-    let entry = Entry::Accepted(Accepted {
-        device_id: delivery.device_id.clone(),
+        Err(bad) => {
+            let refusal = Refusal { reason: Reason::BadPayload, encoding: Some(encoding), unless_stored: None };
+            refuse(delivery, refusal, Some(bad.to_string().into()))
+        }
+    }
+}
+
+/// What of a genuine envelope goes into the store.
+pub(super) fn decode(
+    device_id: &Arc<str>,
+    envelope: &Bytes,
+    received_at_ms: i64,
+    genuine: &Genuine<'_>,
+) -> Result<Accepted, BadPayload> {
+    let header = &genuine.header;
+    let fallback_time_ms = header.time_ms.unwrap_or(received_at_ms);
+    let readings = content::decode(header.content_format, &genuine.payload, fallback_time_ms)?;
+    Ok(Accepted {
+        device_id: device_id.clone(),
         seen: genuine.seen,
         device_time_ms: header.time_ms,
-        received_at_ms: delivery.received_at_ms,
+        received_at_ms,
         encoding: header.encoding.as_str(),
         content_format: header.content_format.expect("content::decode() refuses what has no format"),
-        bytes: delivery.payload.clone(),
+        bytes: envelope.clone(),
         readings,
-    });
-    Judged { entry, encoding: EncodingLabel::from(Some(header.encoding)), refused: None }
+    })
 }
 
 fn refuse(delivery: &Delivery, refusal: Refusal, detail: Option<Box<str>>) -> Judged {

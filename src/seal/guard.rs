@@ -37,6 +37,18 @@ impl Sender {
         let keys = derived.iter().map(|(version, key)| (*version, Key::new(key))).collect();
         Some(Sender { row: device.row, id, state: device.state, keys })
     }
+
+    /// The same sender, with keys of these versions too, as far as there are any.
+    fn accepting(mut self, versions: &[u8], masters: &MasterKeys) -> Self {
+        for version in versions {
+            if self.key(*version).is_none()
+                && let Some(key) = masters.device_key(*version, &self.id)
+            {
+                self.keys.push((*version, Key::new(&key)));
+            }
+        }
+        self
+    }
 }
 
 /// Judges envelopes, and knows whom they can be from.
@@ -46,6 +58,8 @@ pub struct Guard {
     masters: MasterKeys,
     store: Store,
     senders: Cache<Arc<str>, Arc<Sender>>,
+    /// Versions that open whatever a device's lowest one is.
+    accepted: Vec<u8>,
     /// Counts the registry's changes, so that a look-up that began before one is not cached after it.
     generation: AtomicU64,
 }
@@ -59,8 +73,14 @@ impl Guard {
             masters,
             store,
             senders: Cache::new(config.device_cache_entries),
+            accepted: Vec::new(),
             generation: AtomicU64::new(0),
         }
+    }
+
+    /// The same guard, to whom keys of these versions are valid though they have ended.
+    pub fn accepting(self, versions: Vec<u8>) -> Self {
+        Guard { accepted: versions, ..self }
     }
 
     /// The sender of that name, if it is in the cache.
@@ -72,7 +92,8 @@ impl Guard {
     pub async fn look_up(&self, device_id: &Arc<str>) -> Result<Option<Arc<Sender>>, StoreError> {
         let generation = self.generation.load(Ordering::Acquire);
         let Some(device) = self.store.device(device_id).await? else { return Ok(None) };
-        let Some(sender) = Sender::new(&device, &self.masters).map(Arc::new) else { return Ok(None) };
+        let Some(sender) = Sender::new(&device, &self.masters) else { return Ok(None) };
+        let sender = Arc::new(sender.accepting(&self.accepted, &self.masters));
         self.senders.insert(device_id.clone(), sender.clone());
         if self.generation.load(Ordering::Acquire) != generation {
             self.senders.remove(device_id);

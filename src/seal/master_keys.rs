@@ -85,6 +85,11 @@ impl MasterKeys {
         self.versions.last().map_or(0, |(version, _)| *version)
     }
 
+    /// Whether there is a key of this version.
+    pub fn holds(&self, version: u8) -> bool {
+        self.versions.iter().any(|(known, _)| *known == version)
+    }
+
     /// Every version from `lowest` on, with the device's key under it.
     pub fn device_keys(&self, device: &DeviceId, lowest: u8) -> Vec<(u8, DeviceKey)> {
         let valid = self.versions.iter().filter(|(version, _)| *version >= lowest);

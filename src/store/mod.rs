@@ -13,6 +13,8 @@ mod batch;
 mod commit;
 mod config;
 mod directory;
+mod error;
+mod evidence;
 mod halving;
 mod judge;
 mod labels;
@@ -20,20 +22,23 @@ mod metrics;
 mod postgres;
 mod presence;
 mod quarantine;
+mod readings;
 mod registry;
 mod sqlite;
 mod upkeep;
 
 pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Value};
 pub use config::{Config, DatabaseConfig};
+pub use error::{CommitError, Doubt, OpenError, StoreError};
+pub use evidence::{Evidence, EvidenceFilter};
 pub use metrics::Metrics;
 pub use presence::PresenceRow;
+pub use readings::{ReadingPlace, Sender, StoredReading};
 pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
 pub use upkeep::Upkeep;
 
 use postgres::Postgres;
 use sqlite::Sqlite;
-use std::path::PathBuf;
 
 /// The database. Cloning is cheap, and clones share connections.
 #[derive(Clone)]
@@ -173,6 +178,14 @@ impl Store {
         }
     }
 
+    /// Commits messages that are in quarantine: as [`Store::commit`], but what is not stored is not put there a second time.
+    pub async fn commit_from_quarantine(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.commit_from_quarantine(batch).await,
+            Engine::Postgres(postgres) => postgres.commit_from_quarantine(batch).await,
+        }
+    }
+
     /// Makes what the coming days need, and does nothing where they need nothing. What comes meanwhile is stored all the same.
     pub async fn prepare_days(&self, now_ms: i64) -> Result<(), StoreError> {
         match &self.0 {
@@ -215,6 +228,53 @@ impl Store {
         ask!(&self.0, quarantine_usage())
     }
 
+    /// Who has ever been a device, in the order of their names, after `after`, at most `limit`.
+    pub async fn senders(&self, after: Option<&str>, limit: u32) -> Result<Vec<Sender>, StoreError> {
+        ask!(&self.0, senders(after, limit))
+    }
+
+    /// How many have ever been a device.
+    pub async fn count_senders(&self) -> Result<u64, StoreError> {
+        ask!(&self.0, count_senders())
+    }
+
+    /// Who has ever been the device of this name.
+    pub async fn sender(&self, device_id: &str) -> Result<Option<Sender>, StoreError> {
+        ask!(&self.0, sender(device_id))
+    }
+
+    /// Readings of one sender in the order of their time, after `after`, at most `limit`; from `since_ms` on and before `until_ms`.
+    pub async fn readings(
+        &self,
+        sender: &Sender,
+        since_ms: Option<i64>,
+        until_ms: Option<i64>,
+        after: Option<ReadingPlace>,
+        limit: u32,
+    ) -> Result<Vec<StoredReading>, StoreError> {
+        ask!(&self.0, readings(sender, since_ms, until_ms, after, limit))
+    }
+
+    /// What of the quarantine a filter lets through, oldest first: after the number `after`, at most `limit`.
+    pub async fn evidence(&self, which: &EvidenceFilter, after: i64, limit: u32) -> Result<Vec<Evidence>, StoreError> {
+        ask!(&self.0, evidence(which, after, limit))
+    }
+
+    /// The messages themselves, of those of these numbers that are in quarantine.
+    pub async fn evidence_bytes(&self, ids: &[i64]) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
+        ask!(&self.0, evidence_bytes(ids))
+    }
+
+    /// Takes messages out of quarantine for ever, in one transaction; answers how many were there.
+    pub async fn delete_evidence(&self, ids: &[i64]) -> Result<u64, StoreError> {
+        ask!(&self.0, delete_evidence(ids))
+    }
+
+    /// The greatest number in quarantine; 0: it is empty.
+    pub async fn last_evidence(&self) -> Result<i64, StoreError> {
+        ask!(&self.0, last_evidence())
+    }
+
     /// Whether the quarantine as a whole was full when [`Store::quarantine_usage`] was last asked. Costs nothing and may be
     /// late, so it is a hint: the bound itself is kept by [`Store::commit`].
     pub fn quarantine_looks_full(&self) -> bool {
@@ -252,101 +312,6 @@ pub enum Added {
     Now,
     /// One was there already and stays.
     AlreadyThere,
-}
-
-/// Why a database cannot be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// It can be neither made nor read, or its mode cannot be set.
-    #[error("the data directory {} cannot be used: {source}", path.display())]
-    Directory {
-        /// The directory.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// Tightening a directory that holds other things could harm them.
-    #[error(
-        "the data directory {} is open to others (mode {mode:04o}) and holds other files; give it a directory of its own, or chmod 700",
-        path.display()
-    )]
-    OpenToOthers {
-        /// The directory.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
-    /// A file in the data directory cannot be made, read, written, or given mode 0600.
-    #[error("the file {} cannot be used: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// It is something else.
-    #[error("{place} is not a database of Sealgate")]
-    NotOurs {
-        /// The file, or the database.
-        place: String,
-    },
-    /// A newer Sealgate wrote it.
-    #[error(
-        "{place} has schema {found}, and this version of Sealgate knows schemas up to {known}; use a newer version"
-    )]
-    NewerSchema {
-        /// The file, or the database.
-        place: String,
-        /// The schema's number there.
-        found: i64,
-        /// The newest number that this version knows.
-        known: i64,
-    },
-    /// The database engine refuses.
-    #[error("the database {place} cannot be opened: {source}")]
-    Database {
-        /// The file, or the database.
-        place: String,
-        /// What the engine says.
-        source: StoreError,
-    },
-    /// Its server says that a commit is done before it is.
-    #[error(
-        "the database {place} has {setting} = off: what it has committed may be lost when it crashes, and an acknowledgement would be \
-         a lie; switch it on, or set accept_lost_commits = true in [database]"
-    )]
-    LosesCommits {
-        /// The database.
-        place: String,
-        /// The server's setting.
-        setting: &'static str,
-    },
-}
-
-/// The database did not do what it was asked for. Reading it again, or the write, may succeed later.
-#[derive(Debug, thiserror::Error)]
-#[error("the database failed: {0}")]
-pub struct StoreError(#[from] sqlx::Error);
-
-/// Why a batch was not committed, or is not known to be.
-#[derive(Debug, thiserror::Error)]
-pub enum CommitError {
-    /// The connection, the disk or a lock: nothing of the batch is stored, and the same batch may succeed later.
-    #[error("the batch cannot be committed now: {0}")]
-    Passing(#[from] StoreError),
-    /// The answer to the commit was lost on its way.
-    #[error("the database did not say whether the batch is committed")]
-    Unknown(Doubt),
-}
-
-/// A batch that may be committed or not.
-#[derive(Clone, Debug)]
-pub struct Doubt {
-    /// The transaction's number on the server.
-    transaction: String,
-    /// What became of the entries, if it is.
-    outcomes: Vec<Outcome>,
 }
 
 #[cfg(test)]

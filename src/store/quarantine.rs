@@ -48,6 +48,9 @@ pub(super) struct Room {
 }
 
 impl Bounds {
+    /// Nothing fits.
+    pub(super) const NOTHING: Bounds = Bounds { all: Usage { rows: 0, bytes: 0 }, device: Usage { rows: 0, bytes: 0 } };
+
     /// As the settings say.
     pub(super) fn new(config: &Config) -> Bounds {
         let device = Usage { rows: config.quarantine_device_rows_max, bytes: config.quarantine_device_bytes_max };

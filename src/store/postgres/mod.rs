@@ -8,11 +8,13 @@
 //! value, with numbers for devices and words; the views `envelopes` and `readings` show names. `envelope` and `reading` are divided
 //! by days, so that a day is given up by dropping a table (`partitions`); `seen` is not, because a counter is used up for ever.
 
+mod evidence;
 mod fault;
 mod keys;
 mod open;
 mod partitions;
 mod presence;
+pub(super) mod readings;
 mod registry;
 mod tables;
 mod time;
@@ -85,11 +87,19 @@ impl Postgres {
     }
 
     pub(super) async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        self.commit_within(self.0.bounds, batch).await
+    }
+
+    pub(super) async fn commit_from_quarantine(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        self.commit_within(Bounds::NOTHING, batch).await
+    }
+
+    async fn commit_within(&self, bounds: Bounds, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        match self.write(batch, Way::Whole).await {
-            Err(Failure::Content) => self.write(batch, Way::ByHalves).await,
+        match self.write(bounds, batch, Way::Whole).await {
+            Err(Failure::Content) => self.write(bounds, batch, Way::ByHalves).await,
             done => done,
         }
         .map_err(|failure| match failure {
@@ -115,10 +125,9 @@ impl Postgres {
         }
     }
 
-    async fn write(&self, batch: &[Entry], way: Way) -> Result<Vec<Outcome>, Failure> {
+    async fn write(&self, bounds: Bounds, batch: &[Entry], way: Way) -> Result<Vec<Outcome>, Failure> {
         let mut transaction = self.within(async { Ok::<_, StoreError>(self.0.writers.begin().await?) }).await?;
         let written = async {
-            let bounds = self.0.bounds;
             let written = match way {
                 Way::Whole => commit::write(&mut transaction, bounds, batch).await,
                 Way::ByHalves => commit::write_by_halves(&mut transaction, bounds, batch).await,

@@ -16,10 +16,12 @@
 //! is read more slowly. Other sizes of pages gained nothing over SQLite's own 4 KiB.
 
 mod bulk;
+mod evidence;
 mod fault;
 mod keys;
 mod open;
 mod presence;
+pub(super) mod readings;
 mod registry;
 mod statements;
 mod tables;
@@ -76,12 +78,22 @@ impl Sqlite {
     }
 
     pub(super) async fn commit(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        self.commit_within(self.0.bounds, batch).await
+    }
+
+    pub(super) async fn commit_from_quarantine(&self, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
+        self.commit_within(Bounds::NOTHING, batch).await
+    }
+
+    async fn commit_within(&self, bounds: Bounds, batch: &[Entry]) -> Result<Vec<Outcome>, CommitError> {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
         let mut writer = self.0.writer.lock().await;
-        let committed = match self.0.write(&mut writer, batch).await {
-            Err(error) if fault::of(&error) == Fault::Content => self.0.write_by_halves(&mut writer, batch).await,
+        let committed = match self.0.write(&mut writer, bounds, batch).await {
+            Err(error) if fault::of(&error) == Fault::Content => {
+                self.0.write_by_halves(&mut writer, bounds, batch).await
+            }
             done => done,
         };
         Ok(committed.map_err(StoreError::from)?)
@@ -120,15 +132,20 @@ impl Sqlite {
 }
 
 impl Inner {
-    async fn write(&self, writer: &mut Writer, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
+    async fn write(&self, writer: &mut Writer, bounds: Bounds, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
         let mut tables = Batch { transaction: writer.begin().await?, statements: &self.statements };
-        let written = commit::write(&mut tables, self.bounds, batch).await;
+        let written = commit::write(&mut tables, bounds, batch).await;
         tables.transaction.end(written).await
     }
 
-    async fn write_by_halves(&self, writer: &mut Writer, batch: &[Entry]) -> sqlx::Result<Vec<Outcome>> {
+    async fn write_by_halves(
+        &self,
+        writer: &mut Writer,
+        bounds: Bounds,
+        batch: &[Entry],
+    ) -> sqlx::Result<Vec<Outcome>> {
         let mut tables = Batch { transaction: writer.begin().await?, statements: &self.statements };
-        let written = commit::write_by_halves(&mut tables, self.bounds, batch).await;
+        let written = commit::write_by_halves(&mut tables, bounds, batch).await;
         tables.transaction.end(written).await
     }
 }

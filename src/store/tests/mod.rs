@@ -2,11 +2,13 @@
 
 mod commit;
 mod commit_faults;
+mod evidence;
 mod model;
 mod opening;
 mod opening_postgres;
 mod presence;
 mod quarantine;
+mod readings;
 mod registry;
 #[path = "../../../tests/gateway/harness/postgres.rs"]
 mod server;
@@ -16,7 +18,7 @@ use server::Postgres as Server;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 

@@ -82,6 +82,11 @@ impl Gateway {
         self.postgres.as_ref().expect("it has one")
     }
 
+    /// Whether its database is PostgreSQL.
+    pub(crate) fn is_on_postgres(&self) -> bool {
+        self.postgres.is_some()
+    }
+
     /// Sets `area.key` from the next start on.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.variables.push((variable(key), value.to_owned()));
@@ -242,6 +247,11 @@ impl Gateway {
     /// A command of the program beside the gateway, with the same settings and data.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
+    }
+
+    /// The same; whoever started it reads what it prints while it runs.
+    pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
     /// What it has written to standard error, the last lines of it.
