@@ -52,7 +52,7 @@ impl Postgres {
         // For the master keys.
         Files::new(&config.data_dir, "sealgate.db").claim_directory()?;
         let (options, place) = open::options(database)
-            .map_err(|error| OpenError::Database { place: "[database] url".to_owned(), source: error.into() })?;
+            .map_err(|error| OpenError::Database { place: "that database.url names".to_owned(), source: error.into() })?;
         open::open(&options, &place, database).await?;
         let pool = PgPoolOptions::new().max_connections(POOL_MAX).acquire_timeout(database.connect_timeout);
         let inner = Inner {
