@@ -51,8 +51,10 @@ impl Postgres {
     pub(super) async fn open(config: &Config, database: &DatabaseConfig) -> Result<Postgres, OpenError> {
         // For the master keys.
         Files::new(&config.data_dir, "sealgate.db").claim_directory()?;
-        let (options, place) = open::options(database)
-            .map_err(|error| OpenError::Database { place: "that database.url names".to_owned(), source: error.into() })?;
+        let (options, place) = open::options(database).map_err(|error| OpenError::Database {
+            place: "that database.url names".to_owned(),
+            source: error.into(),
+        })?;
         open::open(&options, &place, database).await?;
         let pool = PgPoolOptions::new().max_connections(POOL_MAX).acquire_timeout(database.connect_timeout);
         let inner = Inner {
