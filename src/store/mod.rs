@@ -314,5 +314,12 @@ pub enum Added {
     AlreadyThere,
 }
 
+impl Added {
+    /// By the number of rows that were inserted.
+    fn of_rows(rows: u64) -> Added {
+        if rows == 0 { Added::AlreadyThere } else { Added::Now }
+    }
+}
+
 #[cfg(test)]
 mod tests;

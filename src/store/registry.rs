@@ -23,6 +23,59 @@ impl State {
             State::Disabled => "disabled",
         }
     }
+
+    /// A state that nobody can read lets nobody in; so does a client whose holder was taken away under it.
+    pub(super) fn of_column(text: Option<&str>) -> State {
+        if text == Some(State::Enabled.as_str()) { State::Enabled } else { State::Disabled }
+    }
+}
+
+/// The scopes of a service, as they stand in its column.
+pub(super) fn scopes_of_column(text: &str) -> Vec<String> {
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+impl NewDevice {
+    /// What it is once it was added, under this number.
+    pub(super) fn added(&self, row: i64) -> Device {
+        Device {
+            row,
+            device_id: self.device_id.clone(),
+            state: State::Enabled,
+            key_version_min: self.key_version_min,
+            created_at_ms: self.created_at_ms,
+        }
+    }
+}
+
+impl NewService {
+    /// What it is once it was added.
+    pub(super) fn added(&self) -> Service {
+        Service {
+            name: self.name.clone(),
+            client_id: self.client_id.clone(),
+            scopes: self.scopes.clone(),
+            state: State::Enabled,
+            created_at_ms: self.created_at_ms,
+        }
+    }
+}
+
+impl Found {
+    /// By the number of rows that were changed.
+    pub(super) fn of_rows(rows: u64) -> Found {
+        if rows == 0 { Found::No } else { Found::Yes }
+    }
+}
+
+impl AddError {
+    /// Of an insert that failed.
+    pub(super) fn of(error: sqlx::Error) -> AddError {
+        match error.as_database_error() {
+            Some(database) if database.is_unique_violation() => AddError::Exists,
+            _ => AddError::Store(error.into()),
+        }
+    }
 }
 
 /// A device.

@@ -1,7 +1,6 @@
 //! What others sealed, and the fingerprint of the key that they sealed it with.
 
 use super::Postgres;
-use super::registry::add_error;
 use crate::store::registry::AddError;
 use crate::store::{Added, SealedSigningKey, StoreError};
 use sqlx::Row as _;
@@ -17,7 +16,7 @@ impl Postgres {
     pub(in crate::store) async fn add_signing_key(&self, key: &SealedSigningKey) -> Result<(), AddError> {
         let insert = sqlx::query("INSERT INTO signing_key (kid, sealed, created_at) VALUES ($1, $2, from_ms($3))");
         let insert = insert.bind(&key.kid).bind(&key.sealed[..]).bind(key.created_at_ms);
-        insert.execute(&self.0.pool).await.map_err(add_error)?;
+        insert.execute(&self.0.pool).await.map_err(AddError::of)?;
         Ok(())
     }
 
@@ -30,7 +29,7 @@ impl Postgres {
         let insert = sqlx::query(sql).bind(&key.kid).bind(&key.sealed[..]).bind(key.created_at_ms);
         let inserted = insert.execute(&mut *transaction).await?;
         transaction.commit().await?;
-        Ok(added(inserted.rows_affected()))
+        Ok(Added::of_rows(inserted.rows_affected()))
     }
 
     pub(in crate::store) async fn master_key_check(&self) -> Result<Option<[u8; 32]>, StoreError> {
@@ -45,12 +44,8 @@ impl Postgres {
     pub(in crate::store) async fn set_master_key_check(&self, check: &[u8; 32]) -> Result<Added, StoreError> {
         let sql = "INSERT INTO meta (key, bytes) VALUES ('master_key_check', $1) ON CONFLICT DO NOTHING";
         let inserted = sqlx::query(sql).bind(&check[..]).execute(&self.0.pool).await?;
-        Ok(added(inserted.rows_affected()))
+        Ok(Added::of_rows(inserted.rows_affected()))
     }
-}
-
-fn added(rows: u64) -> Added {
-    if rows == 0 { Added::AlreadyThere } else { Added::Now }
 }
 
 fn signing_key(row: &PgRow) -> sqlx::Result<SealedSigningKey> {

@@ -4,7 +4,9 @@
 
 use super::Postgres;
 use crate::store::StoreError;
-use crate::store::registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
+use crate::store::registry::{
+    AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State, scopes_of_column,
+};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 impl Postgres {
     pub(in crate::store) async fn add_device(&self, device: &NewDevice) -> Result<Device, AddError> {
         let mut transaction = self.0.pool.begin().await.map_err(StoreError::from)?;
-        let device = insert_device(&mut transaction, device).await.map_err(add_error)?;
+        let device = insert_device(&mut transaction, device).await.map_err(AddError::of)?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(device)
     }
@@ -38,7 +40,7 @@ impl Postgres {
 
     pub(in crate::store) async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
         let mut transaction = self.0.pool.begin().await.map_err(StoreError::from)?;
-        let service = insert_service(&mut transaction, service).await.map_err(add_error)?;
+        let service = insert_service(&mut transaction, service).await.map_err(AddError::of)?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(service)
     }
@@ -77,7 +79,7 @@ impl Postgres {
 
     async fn set_state(&self, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
         let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&self.0.pool).await?;
-        Ok(if changed.rows_affected() == 0 { Found::No } else { Found::Yes })
+        Ok(Found::of_rows(changed.rows_affected()))
     }
 }
 
@@ -90,13 +92,7 @@ async fn insert_device(connection: &mut PgConnection, new: &NewDevice) -> sqlx::
     let client = client.bind(&new.client_id).bind(&*new.device_id).bind(&new.secret_sha256[..]);
     client.execute(&mut *connection).await?;
     let name = sqlx::query_scalar("SELECT id::bigint FROM device_name WHERE name = $1").bind(&*new.device_id);
-    Ok(Device {
-        row: name.fetch_one(connection).await?,
-        device_id: new.device_id.clone(),
-        state: State::Enabled,
-        key_version_min: new.key_version_min,
-        created_at_ms: new.created_at_ms,
-    })
+    Ok(new.added(name.fetch_one(connection).await?))
 }
 
 async fn insert_service(connection: &mut PgConnection, new: &NewService) -> sqlx::Result<Service> {
@@ -105,13 +101,7 @@ async fn insert_service(connection: &mut PgConnection, new: &NewService) -> sqlx
     service.bind(new.created_at_ms).execute(&mut *connection).await?;
     let client = sqlx::query("INSERT INTO clients (client_id, service, secret_sha256) VALUES ($1, $2, $3)");
     client.bind(&new.client_id).bind(&new.name).bind(&new.secret_sha256[..]).execute(connection).await?;
-    Ok(Service {
-        name: new.name.clone(),
-        client_id: new.client_id.clone(),
-        scopes: new.scopes.clone(),
-        state: State::Enabled,
-        created_at_ms: new.created_at_ms,
-    })
+    Ok(new.added())
 }
 
 fn device(row: &PgRow) -> sqlx::Result<Device> {
@@ -146,19 +136,10 @@ fn client(row: &PgRow) -> sqlx::Result<Client> {
     Ok(Client { client_id: row.try_get("client_id")?, holder, secret_sha256, state: state(row)? })
 }
 
-/// A state that nobody can read lets nobody in; so does a client whose holder was taken away under it.
 fn state(row: &PgRow) -> sqlx::Result<State> {
-    let state: Option<&str> = row.try_get("state")?;
-    Ok(if state == Some(State::Enabled.as_str()) { State::Enabled } else { State::Disabled })
+    Ok(State::of_column(row.try_get("state")?))
 }
 
 fn scopes(row: &PgRow) -> sqlx::Result<Vec<String>> {
-    Ok(row.try_get::<&str, _>("scopes")?.split_ascii_whitespace().map(str::to_owned).collect())
-}
-
-pub(super) fn add_error(error: sqlx::Error) -> AddError {
-    match error.as_database_error() {
-        Some(database) if database.is_unique_violation() => AddError::Exists,
-        _ => AddError::Store(error.into()),
-    }
+    Ok(scopes_of_column(row.try_get("scopes")?))
 }

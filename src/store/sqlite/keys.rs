@@ -1,7 +1,6 @@
 //! What others sealed, and the fingerprint of the key that they sealed it with.
 
 use super::Sqlite;
-use super::registry::add_error;
 use crate::store::registry::AddError;
 use crate::store::{Added, SealedSigningKey, StoreError};
 use sqlx::Row;
@@ -16,7 +15,7 @@ impl Sqlite {
 
     pub(in crate::store) async fn add_signing_key(&self, key: &SealedSigningKey) -> Result<(), AddError> {
         let sql = "INSERT INTO signing_key (kid, sealed, created_at) VALUES (?, ?, ?)";
-        self.insert_signing_key(sql, key).await.map(|_| ()).map_err(add_error)
+        self.insert_signing_key(sql, key).await.map(|_| ()).map_err(AddError::of)
     }
 
     pub(in crate::store) async fn add_first_signing_key(&self, key: &SealedSigningKey) -> Result<Added, StoreError> {
@@ -40,7 +39,7 @@ impl Sqlite {
         let insert = sqlx::query("INSERT INTO meta (key, value) VALUES ('master_key_check', ?) ON CONFLICT DO NOTHING");
         let inserted = insert.bind(&check[..]).execute(&mut transaction.connection).await;
         let inserted = transaction.end(inserted).await?;
-        Ok(added(inserted.rows_affected()))
+        Ok(Added::of_rows(inserted.rows_affected()))
     }
 
     async fn insert_signing_key(&self, sql: &'static str, key: &SealedSigningKey) -> sqlx::Result<Added> {
@@ -49,12 +48,8 @@ impl Sqlite {
         let insert = sqlx::query(sql).bind(&key.kid).bind(&key.sealed[..]).bind(key.created_at_ms);
         let inserted = insert.execute(&mut transaction.connection).await;
         let inserted = transaction.end(inserted).await?;
-        Ok(added(inserted.rows_affected()))
+        Ok(Added::of_rows(inserted.rows_affected()))
     }
-}
-
-fn added(rows: u64) -> Added {
-    if rows == 0 { Added::AlreadyThere } else { Added::Now }
 }
 
 fn signing_key(row: &SqliteRow) -> sqlx::Result<SealedSigningKey> {

@@ -5,7 +5,9 @@
 use super::Sqlite;
 use super::writer::Transaction;
 use crate::store::StoreError;
-use crate::store::registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
+use crate::store::registry::{
+    AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State, scopes_of_column,
+};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ impl Sqlite {
         let mut writer = self.0.writer.lock().await;
         let mut transaction = writer.begin().await.map_err(StoreError::from)?;
         let inserted = insert_device(&mut transaction, device).await;
-        transaction.end(inserted).await.map_err(add_error)
+        transaction.end(inserted).await.map_err(AddError::of)
     }
 
     pub(in crate::store) async fn device(&self, device_id: &str) -> Result<Option<Device>, StoreError> {
@@ -39,7 +41,7 @@ impl Sqlite {
         let mut writer = self.0.writer.lock().await;
         let mut transaction = writer.begin().await.map_err(StoreError::from)?;
         let inserted = insert_service(&mut transaction, service).await;
-        transaction.end(inserted).await.map_err(add_error)
+        transaction.end(inserted).await.map_err(AddError::of)
     }
 
     pub(in crate::store) async fn service(&self, name: &str) -> Result<Option<Service>, StoreError> {
@@ -78,7 +80,7 @@ impl Sqlite {
         let mut transaction = writer.begin().await?;
         let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&mut transaction.connection).await;
         let changed = transaction.end(changed).await?;
-        Ok(if changed.rows_affected() == 0 { Found::No } else { Found::Yes })
+        Ok(Found::of_rows(changed.rows_affected()))
     }
 }
 
@@ -91,13 +93,7 @@ async fn insert_device(transaction: &mut Transaction<'_>, new: &NewDevice) -> sq
     let client = client.bind(&new.client_id).bind(&*new.device_id).bind(&new.secret_sha256[..]);
     client.execute(&mut *connection).await?;
     let name = sqlx::query_scalar("SELECT id FROM device_name WHERE name = ?").bind(&*new.device_id);
-    Ok(Device {
-        row: name.fetch_one(connection).await?,
-        device_id: new.device_id.clone(),
-        state: State::Enabled,
-        key_version_min: new.key_version_min,
-        created_at_ms: new.created_at_ms,
-    })
+    Ok(new.added(name.fetch_one(connection).await?))
 }
 
 async fn insert_service(transaction: &mut Transaction<'_>, new: &NewService) -> sqlx::Result<Service> {
@@ -107,13 +103,7 @@ async fn insert_service(transaction: &mut Transaction<'_>, new: &NewService) -> 
     service.bind(new.created_at_ms).execute(&mut *connection).await?;
     let client = sqlx::query("INSERT INTO clients (client_id, service, secret_sha256) VALUES (?, ?, ?)");
     client.bind(&new.client_id).bind(&new.name).bind(&new.secret_sha256[..]).execute(connection).await?;
-    Ok(Service {
-        name: new.name.clone(),
-        client_id: new.client_id.clone(),
-        scopes: new.scopes.clone(),
-        state: State::Enabled,
-        created_at_ms: new.created_at_ms,
-    })
+    Ok(new.added())
 }
 
 fn device(row: &SqliteRow) -> sqlx::Result<Device> {
@@ -147,19 +137,10 @@ fn client(row: &SqliteRow) -> sqlx::Result<Client> {
     Ok(Client { client_id: row.try_get("client_id")?, holder, secret_sha256, state: state(row)? })
 }
 
-/// A state that nobody can read lets nobody in; so does a client whose holder was taken away under it.
 fn state(row: &SqliteRow) -> sqlx::Result<State> {
-    let state: Option<&str> = row.try_get("state")?;
-    Ok(if state == Some(State::Enabled.as_str()) { State::Enabled } else { State::Disabled })
+    Ok(State::of_column(row.try_get("state")?))
 }
 
 fn scopes(row: &SqliteRow) -> sqlx::Result<Vec<String>> {
-    Ok(row.try_get::<&str, _>("scopes")?.split_ascii_whitespace().map(str::to_owned).collect())
-}
-
-pub(super) fn add_error(error: sqlx::Error) -> AddError {
-    match error.as_database_error() {
-        Some(database) if database.is_unique_violation() => AddError::Exists,
-        _ => AddError::Store(error.into()),
-    }
+    Ok(scopes_of_column(row.try_get("scopes")?))
 }
