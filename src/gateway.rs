@@ -173,7 +173,7 @@ impl Gateway {
         let edge = edge::Listener::new(sockets, house);
         Ok(Gateway {
             addresses,
-            upkeep: Upkeep::new(store.clone(), store::Metrics::new(&registry), config.database.max_bytes),
+            upkeep: Upkeep::new(store.clone(), store::Metrics::new(&registry), &config.database),
             store,
             guard,
             identities,

@@ -161,6 +161,9 @@ fn unix_ms(time: SystemTime) -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Why what nobody can have played back for certain is refused as if it were.
+const FORGOTTEN: &str = "its counter is not above those that retention has dropped";
+
 struct Judged {
     entry: Entry,
     encoding: EncodingLabel,
@@ -225,6 +228,7 @@ impl Pending {
             Outcome::Stored => Settled::Stored,
             Outcome::Duplicate => Settled::Duplicate(self.origin),
             Outcome::Replayed(_) => rejected(Reason::Replayed, None),
+            Outcome::Forgotten(_) => rejected(Reason::Replayed, Some(FORGOTTEN.into())),
             Outcome::BadPayload(_) => rejected(Reason::BadPayload, None),
             Outcome::Refused(_) => {
                 let (reason, detail) =

@@ -255,7 +255,9 @@ fn verified(entry: Entry) -> Option<Verified> {
 
 fn kept(outcome: &Outcome) -> Option<Kept> {
     match outcome {
-        Outcome::Replayed(kept) | Outcome::Refused(kept) | Outcome::BadPayload(kept) => Some(*kept),
+        Outcome::Replayed(kept) | Outcome::Forgotten(kept) | Outcome::Refused(kept) | Outcome::BadPayload(kept) => {
+            Some(*kept)
+        }
         Outcome::Stored | Outcome::Duplicate => None,
     }
 }

@@ -146,6 +146,8 @@ pub enum Outcome {
     Duplicate,
     /// Its counter was used by another envelope.
     Replayed(Kept),
+    /// Its counter is not above the floor under which retention has forgotten what was used.
+    Forgotten(Kept),
     /// It came as refused, and stays so.
     Refused(Kept),
     /// The database refused the row for its content.

@@ -12,6 +12,7 @@ use super::batch::{Accepted, Entry, Kept, Outcome, Reading, Seen, Value};
 use super::halving::{Halving, Refusal};
 use super::judge::{Judgement, Known, judge, outcomes};
 use super::quarantine::{Bounds, Room, Suspect};
+use super::retention::day;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::ops::Range;
@@ -45,10 +46,10 @@ pub(super) trait Tables: Send {
     /// Undoes the part.
     fn undo_part(&mut self) -> impl Future<Output = sqlx::Result<()>> + Send;
 
-    /// Uses counters up, but for those that are; answers how many were not.
+    /// Uses counters up, but for those that are or that are under a floor; answers how many were not.
     fn use_up(&mut self, new: &[Envelope<'_>]) -> impl Future<Output = sqlx::Result<u64>> + Send;
 
-    /// Those of the asked counters that are used up, with the envelope that did it.
+    /// Those of the asked counters that are used up, with the envelope that did it; [`FORGOTTEN`]: they are under a floor.
     fn find_seen(&mut self, asked: &[Seen]) -> impl Future<Output = sqlx::Result<Vec<(Seen, i64)>>> + Send;
 
     /// Adds envelopes; the labels of their encodings are in the same order.
@@ -56,6 +57,9 @@ pub(super) trait Tables: Send {
 
     /// Adds readings.
     fn add_readings(&mut self, new: Vec<Measured<'_>>) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Notes where readings are of a later day than that of their arrival.
+    fn add_ahead(&mut self, new: &[Ahead]) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// The number of a word, if it is remembered.
     fn remembered(&mut self, word: &str) -> Option<i64>;
@@ -68,6 +72,17 @@ pub(super) trait Tables: Send {
 
     /// Quarantines.
     fn add_suspects(&mut self, new: &[Suspect<'_>]) -> impl Future<Output = sqlx::Result<()>> + Send;
+}
+
+/// In the place of an envelope's number: retention has dropped what used the counter, if anything did.
+pub(super) const FORGOTTEN: i64 = -1;
+
+/// Where a reading is that goes with its envelope and not by its time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ahead {
+    pub(super) envelope: i64,
+    pub(super) device: i64,
+    pub(super) time_ms: i64,
 }
 
 /// An accepted entry, with the number that its envelope gets.
@@ -98,6 +113,17 @@ impl<'a> Measured<'a> {
     /// The order of `reading`.
     pub(super) fn key(&self) -> (i64, i64, i64, u16) {
         (self.envelope.accepted.seen.device, self.reading.time_ms, self.envelope.id, self.place)
+    }
+
+    /// Its place, if it is of a later day than that of its arrival.
+    fn ahead(&self) -> Option<Ahead> {
+        let Accepted { seen, received_at_ms, .. } = self.envelope.accepted;
+        let time_ms = self.reading.time_ms;
+        (day(time_ms) > day(*received_at_ms)).then_some(Ahead {
+            envelope: self.envelope.id,
+            device: seen.device,
+            time_ms,
+        })
     }
 
     /// What stands in the columns `value` and `text`.
@@ -191,8 +217,13 @@ async fn use_up_counters<T: Tables>(tables: &mut T, batch: &[Entry], ids: &Range
 async fn known<T: Tables>(tables: &mut T, batch: &[Entry], ids: &Range<i64>) -> sqlx::Result<Known> {
     let asked: Vec<Seen> = batch.iter().filter_map(Entry::seen).collect();
     let mut known = Known::default();
-    let found = tables.find_seen(&asked).await?.into_iter();
-    found.filter(|(_, envelope)| !ids.contains(envelope)).for_each(|(seen, _)| known.insert(seen));
+    for (seen, envelope) in tables.find_seen(&asked).await? {
+        match envelope {
+            FORGOTTEN => known.insert_forgotten(seen),
+            own if ids.contains(&own) => {}
+            _ => known.insert(seen),
+        }
+    }
     Ok(known)
 }
 
@@ -205,7 +236,14 @@ async fn add_stored<T: Tables>(tables: &mut T, new: &[Envelope<'_>]) -> sqlx::Re
     let envelopes: Vec<_> = new.iter().copied().zip(encodings).collect();
     tables.add_envelopes(&envelopes).await?;
     let readings = measured(tables, new).await?;
-    tables.add_readings(readings).await
+    // In the order of devices and times, so that the same place stands once.
+    let mut ahead: Vec<Ahead> = readings.iter().filter_map(Measured::ahead).collect();
+    ahead.dedup();
+    tables.add_readings(readings).await?;
+    match ahead.is_empty() {
+        true => Ok(()),
+        false => tables.add_ahead(&ahead).await,
+    }
 }
 
 async fn measured<'a, T: Tables>(tables: &mut T, new: &[Envelope<'a>]) -> sqlx::Result<Vec<Measured<'a>>> {

@@ -66,6 +66,9 @@ pub struct DatabaseConfig {
     /// How long a statement may take; then it is given up and tried again.
     #[serde(with = "humantime_serde")]
     pub statement_timeout: Duration,
+    /// How long readings and envelopes are kept, to the day; 0: for ever.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
     /// Bytes of the database above which an alarm is raised; 0: none is. Nothing is refused for it.
     pub max_bytes: u64,
     /// The operator's word that a commit may be lost when the server crashes: without it a server that is set up so is refused.
@@ -79,6 +82,7 @@ impl Default for DatabaseConfig {
             writers: 4,
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
+            retention: Duration::ZERO,
             max_bytes: 0,
             accept_lost_commits: false,
         }
@@ -98,21 +102,37 @@ impl DatabaseConfig {
             outside("writers", self.writers, 1..=64),
             outside("connect_timeout", self.connect_timeout, times.clone()),
             outside("statement_timeout", self.statement_timeout, times),
+            self.retention_mistake(),
             outside("max_bytes", self.max_bytes, 0..=COUNT_MAX),
         ];
         found.into_iter().flatten().collect()
+    }
+
+    fn retention_mistake(&self) -> Option<Mistake> {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        let is_set = !self.retention.is_zero();
+        is_set.then(|| outside("retention", self.retention, DAY..=DAY * 36_500)).flatten()
     }
 }
 
 /// Without the URL, which has a password.
 impl fmt::Debug for DatabaseConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DatabaseConfig { url, writers, connect_timeout, statement_timeout, max_bytes, accept_lost_commits } = self;
+        let DatabaseConfig {
+            url,
+            writers,
+            connect_timeout,
+            statement_timeout,
+            retention,
+            max_bytes,
+            accept_lost_commits,
+        } = self;
         f.debug_struct("DatabaseConfig")
             .field("url", if url.is_empty() { &"" } else { &"…" })
             .field("writers", writers)
             .field("connect_timeout", connect_timeout)
             .field("statement_timeout", statement_timeout)
+            .field("retention", retention)
             .field("max_bytes", max_bytes)
             .field("accept_lost_commits", accept_lost_commits)
             .finish()

@@ -7,9 +7,17 @@ use super::batch::{Entry, Kept, Outcome, Seen, Tag};
 use super::quarantine::Suspect;
 use std::collections::HashMap;
 
-/// Counters that are used up, each with the tag that used it.
+/// Counters that are used up, each with what used it.
 #[derive(Default)]
-pub(super) struct Known(HashMap<Place, Tag>);
+pub(super) struct Known(HashMap<Place, Used>);
+
+/// What used a counter up.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Used {
+    By(Tag),
+    /// Retention has dropped what it was, if there was anything.
+    Forgotten,
+}
 
 /// What is unique.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +36,8 @@ pub(super) enum Judgement {
     Duplicate,
     /// Quarantine it: its counter is another's.
     Replay,
+    /// Quarantine it: nobody can tell whether its counter is another's.
+    Forgotten,
     /// Quarantine it for the reason that it brings.
     Refuse,
 }
@@ -37,8 +47,9 @@ pub(super) fn judge(batch: &[Entry], mut known: Known) -> Vec<Judgement> {
     let judge_next = |entry: &Entry| match entry {
         Entry::Accepted(accepted) => match known.use_up(&accepted.seen) {
             None => Judgement::Store,
-            Some(tag) if tag == accepted.seen.tag => Judgement::Duplicate,
-            Some(_) => Judgement::Replay,
+            Some(Used::By(tag)) if tag == accepted.seen.tag => Judgement::Duplicate,
+            Some(Used::By(_)) => Judgement::Replay,
+            Some(Used::Forgotten) => Judgement::Forgotten,
         },
         Entry::Refused(refused) if refused.unless_stored.is_some_and(|seen| known.holds(&seen)) => Judgement::Duplicate,
         Entry::Refused(_) => Judgement::Refuse,
@@ -50,7 +61,9 @@ impl Judgement {
     /// What goes into quarantine by this judgement, if anything.
     pub(super) fn suspect(self, entry: &Entry) -> Option<Suspect<'_>> {
         match (self, entry) {
-            (Judgement::Replay, Entry::Accepted(accepted)) => Some(Suspect::accepted(accepted, "replayed")),
+            (Judgement::Replay | Judgement::Forgotten, Entry::Accepted(accepted)) => {
+                Some(Suspect::accepted(accepted, "replayed"))
+            }
             (Judgement::Refuse, Entry::Refused(refused)) => Some(Suspect::refused(refused)),
             _ => None,
         }
@@ -65,6 +78,7 @@ pub(super) fn outcomes(judged: &[Judgement], kept: Vec<Kept>) -> Vec<Outcome> {
         Judgement::Store => Outcome::Stored,
         Judgement::Duplicate => Outcome::Duplicate,
         Judgement::Replay => Outcome::Replayed(next()),
+        Judgement::Forgotten => Outcome::Forgotten(next()),
         Judgement::Refuse => Outcome::Refused(next()),
     };
     judged.iter().map(outcome).collect()
@@ -73,18 +87,23 @@ pub(super) fn outcomes(judged: &[Judgement], kept: Vec<Kept>) -> Vec<Outcome> {
 impl Known {
     /// Notes that this counter is used up, and by which tag.
     pub(super) fn insert(&mut self, seen: Seen) {
-        self.0.insert(Place::from(&seen), seen.tag);
+        self.0.insert(Place::from(&seen), Used::By(seen.tag));
     }
 
-    /// Uses a counter up; answers the tag that used it before, if one did.
-    fn use_up(&mut self, seen: &Seen) -> Option<Tag> {
+    /// Notes that this counter is used up, and that nobody knows by what.
+    pub(super) fn insert_forgotten(&mut self, seen: Seen) {
+        self.0.insert(Place::from(&seen), Used::Forgotten);
+    }
+
+    /// Uses a counter up; answers what used it before, if anything did.
+    fn use_up(&mut self, seen: &Seen) -> Option<Used> {
         let mut before = None;
-        self.0.entry(Place::from(seen)).and_modify(|tag| before = Some(*tag)).or_insert(seen.tag);
+        self.0.entry(Place::from(seen)).and_modify(|used| before = Some(*used)).or_insert(Used::By(seen.tag));
         before
     }
 
     fn holds(&self, seen: &Seen) -> bool {
-        self.0.get(&Place::from(seen)) == Some(&seen.tag)
+        self.0.get(&Place::from(seen)) == Some(&Used::By(seen.tag))
     }
 }
 
@@ -117,6 +136,14 @@ mod tests {
         known.insert(seen(1, 7, b"a"));
         let judged = judge(&[accepted(seen(1, 7, b"b")), accepted(seen(1, 7, b"a"))], known);
         assert_eq!(judged, [Judgement::Replay, Judgement::Duplicate]);
+    }
+
+    #[test]
+    fn what_is_forgotten_is_neither_stored_nor_a_duplicate() {
+        let mut known = Known::default();
+        known.insert_forgotten(seen(1, 7, b""));
+        let judged = judge(&[accepted(seen(1, 7, b"")), refused("stale", Some(seen(1, 7, b"")))], known);
+        assert_eq!(judged, [Judgement::Forgotten, Judgement::Refuse]);
     }
 
     #[test]

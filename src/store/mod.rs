@@ -24,6 +24,7 @@ mod presence;
 mod quarantine;
 mod readings;
 mod registry;
+mod retention;
 mod sqlite;
 mod upkeep;
 
@@ -35,10 +36,12 @@ pub use metrics::Metrics;
 pub use presence::PresenceRow;
 pub use readings::{ReadingPlace, Sender, StoredReading};
 pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
+pub use retention::{Forgetting, Forgot};
 pub use upkeep::Upkeep;
 
 use postgres::Postgres;
 use sqlite::Sqlite;
+use std::time::Duration;
 
 /// The database. Cloning is cheap, and clones share connections.
 #[derive(Clone)]
@@ -192,6 +195,21 @@ impl Store {
             Engine::Sqlite(_) => Ok(()),
             Engine::Postgres(postgres) => postgres.within(postgres.prepare_days(now_ms)).await,
         }
+    }
+
+    /// Begins to drop what is older than `keep`; [`Store::forget`] does it.
+    pub async fn begin_to_forget(&self, now_ms: i64, keep: Duration) -> Result<Forgetting, StoreError> {
+        let forgetting = Forgetting::new(now_ms, keep);
+        match &self.0 {
+            Engine::Sqlite(sqlite) => sqlite.set_horizon(forgetting).await,
+            Engine::Postgres(postgres) => postgres.within(postgres.set_horizon(forgetting, now_ms)).await,
+        }
+    }
+
+    /// Drops a part of what is too old, and says what is left; none: nothing is.
+    pub async fn forget(&self, forgetting: Forgetting) -> Result<(Forgot, Option<Forgetting>), StoreError> {
+        let (forgot, next) = ask!(&self.0, forget(&forgetting))?;
+        Ok((forgot, next.map(|stage| Forgetting { stage, ..forgetting })))
     }
 
     /// How large the database is.

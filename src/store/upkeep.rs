@@ -1,19 +1,22 @@
 //! What is done to the database now and then, besides what is asked of it.
 
-use super::{Metrics, Store};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use super::{DatabaseConfig, Forgot, Metrics, Store, StoreError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 
 /// How often the database is looked at.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// A day's partition is made three days ahead, so that an hour that is missed costs nothing.
 const INTERVALS_BETWEEN_DAYS: u32 = 60;
+/// Dropping rests three times as long as each of its steps took: batches come first.
+const REST: u32 = 3;
 
 /// Looks after a database.
 pub struct Upkeep {
     store: Store,
     metrics: Metrics,
     alarm: Alarm,
+    retention: Duration,
 }
 
 /// Whether the database is larger than it should get.
@@ -31,26 +34,65 @@ enum Said {
 }
 
 impl Upkeep {
-    /// With the size from the settings above which an alarm is raised.
-    pub fn new(store: Store, metrics: Metrics, max_bytes: u64) -> Upkeep {
+    /// As the settings say.
+    pub fn new(store: Store, metrics: Metrics, config: &DatabaseConfig) -> Upkeep {
+        let DatabaseConfig { max_bytes, retention, .. } = *config;
         metrics.bytes_max.set(i64::try_from(max_bytes).unwrap_or(i64::MAX));
-        Upkeep { store, metrics, alarm: Alarm { max_bytes, raised: false } }
+        Upkeep { store, metrics, alarm: Alarm { max_bytes, raised: false }, retention }
     }
 
     /// Goes on until `ends`. What fails is logged and tried again: nothing waits for it.
     pub async fn run(mut self, ends: CancellationToken) {
+        let mut is_forgotten = false;
         for interval in (0..INTERVALS_BETWEEN_DAYS).cycle() {
-            if interval == 0
-                && let Err(error) = self.store.prepare_days(now_ms()).await
-            {
-                tracing::warn!(%error, "The partitions of the coming days are not made yet; readings are stored all the same.");
+            if interval == 0 {
+                self.prepare_days().await;
+                is_forgotten = false;
             }
             self.look_at_size().await;
+            if !is_forgotten && !self.retention.is_zero() {
+                is_forgotten = ends.run_until_cancelled(self.forget()).await.unwrap_or_default();
+            }
             tokio::select! {
                 () = ends.cancelled() => return,
                 () = tokio::time::sleep(INTERVAL) => {}
             }
         }
+    }
+
+    async fn prepare_days(&self) {
+        if let Err(error) = self.store.prepare_days(now_ms()).await {
+            tracing::warn!(%error, "The partitions of the coming days are not made yet; readings are stored all the same.");
+        }
+    }
+
+    /// Drops what is too old; whether it came to the end.
+    async fn forget(&self) -> bool {
+        let mut sum = Forgot::default();
+        let done = self.forget_all(&mut sum).await;
+        let Forgot { envelopes, readings } = sum;
+        if sum != Forgot::default() {
+            tracing::info!(envelopes, readings, "What was older than database.retention is dropped.");
+        }
+        done.inspect_err(
+            |error| tracing::warn!(%error, "What is older than database.retention is not all dropped yet."),
+        )
+        .is_ok()
+    }
+
+    async fn forget_all(&self, sum: &mut Forgot) -> Result<(), StoreError> {
+        let mut next = Some(self.store.begin_to_forget(now_ms(), self.retention).await?);
+        while let Some(forgetting) = next {
+            let began = now();
+            let (forgot, rest) = self.store.forget(forgetting).await?;
+            self.metrics.dropped_envelopes.inc_by(forgot.envelopes);
+            self.metrics.dropped_readings.inc_by(forgot.readings);
+            sum.envelopes += forgot.envelopes;
+            sum.readings += forgot.readings;
+            next = rest;
+            tokio::time::sleep((now() - began) * REST).await;
+        }
+        Ok(())
     }
 
     async fn look_at_size(&mut self) {
@@ -86,6 +128,11 @@ impl Alarm {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[cfg(test)]

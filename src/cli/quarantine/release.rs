@@ -154,7 +154,7 @@ impl Counts {
         match outcome {
             Outcome::Stored => self.stored += 1,
             Outcome::Duplicate => self.duplicate += 1,
-            Outcome::Replayed(_) => {
+            Outcome::Replayed(_) | Outcome::Forgotten(_) => {
                 self.refuse(Reason::Replayed);
                 return Kept::Yes;
             }

@@ -16,6 +16,7 @@ mod partitions;
 mod presence;
 pub(super) mod readings;
 mod registry;
+mod retention;
 mod tables;
 mod time;
 mod writer;

@@ -12,7 +12,10 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 /// Schemas by number: the first is 1.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/postgres/0001_the_house.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("../migrations/postgres/0001_the_house.sql"),
+    include_str!("../migrations/postgres/0002_retention.sql"),
+];
 
 /// The newest schema that this version knows.
 const SCHEMA: i64 = MIGRATIONS.len() as i64;

@@ -29,7 +29,8 @@ impl Postgres {
     }
 }
 
-/// In a transaction of its own, so that a table is locked for one day's sake and not for all of them.
+/// In a transaction of its own, so that a table is locked for one day's sake and not for all of them; and not for long, should a query
+/// be reading the default partition: batches wait behind the lock.
 async fn prepare(connection: &mut PgConnection, table: &str, column: &str, day: i64) -> sqlx::Result<()> {
     let name: String = sqlx::query_scalar("SELECT $1 || to_char(from_ms($2), '_YYYYMMDD')")
         .bind(table)
@@ -46,6 +47,7 @@ async fn prepare(connection: &mut PgConnection, table: &str, column: &str, day: 
     let sql = format!(
         "DO $$ BEGIN
             IF NOT pg_try_advisory_xact_lock({LOCK}) OR to_regclass('{name}') IS NOT NULL THEN RETURN; END IF;
+            SET LOCAL lock_timeout = '1s';
             LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE;
             CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING INDEXES INCLUDING STORAGE,
                 CONSTRAINT its_day CHECK ({column} >= from_ms({from}) AND {column} < from_ms({to})));

@@ -8,7 +8,7 @@ use super::time::Time;
 use super::writer::Transaction;
 use crate::store::Usage;
 use crate::store::batch::{Seen, Tag};
-use crate::store::commit::{Envelope, Fault, Measured, Tables};
+use crate::store::commit::{Ahead, Envelope, Fault, Measured, Tables};
 use crate::store::quarantine::Suspect;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -40,7 +40,10 @@ impl Tables for Transaction<'_> {
 
     async fn use_up(&mut self, new: &[Envelope<'_>]) -> sqlx::Result<u64> {
         let sql = "INSERT INTO seen (device, key_version, counter, tag, envelope)
-            SELECT * FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::bytea[], $5::bigint[]) ON CONFLICT DO NOTHING";
+            SELECT * FROM unnest($1::int[], $2::smallint[], $3::bigint[], $4::bytea[], $5::bigint[]) a (device, key_version, counter)
+            WHERE NOT EXISTS (SELECT FROM seen_floor f
+                WHERE f.device = a.device AND f.key_version = a.key_version AND f.counter >= a.counter)
+            ON CONFLICT DO NOTHING";
         let (devices, key_versions, counters) = places(new.iter().map(|envelope| &envelope.accepted.seen));
         let tags: Vec<&[u8]> = new.iter().map(|envelope| envelope.accepted.seen.tag.as_bytes()).collect();
         let ids: Vec<i64> = new.iter().map(|envelope| envelope.id).collect();
@@ -49,9 +52,11 @@ impl Tables for Transaction<'_> {
     }
 
     async fn find_seen(&mut self, asked: &[Seen]) -> sqlx::Result<Vec<(Seen, i64)>> {
-        let sql = "SELECT s.device, s.key_version, s.counter, s.tag, s.envelope
+        let sql = "SELECT a.device, a.key_version, a.counter, coalesce(s.tag, ''), coalesce(s.envelope, -1)
             FROM unnest($1::int[], $2::smallint[], $3::bigint[]) a (device, key_version, counter)
-            JOIN seen s USING (device, key_version, counter)";
+            LEFT JOIN seen s USING (device, key_version, counter)
+            WHERE s.device IS NOT NULL OR EXISTS (SELECT FROM seen_floor f
+                WHERE f.device = a.device AND f.key_version = a.key_version AND f.counter >= a.counter)";
         let (devices, key_versions, counters) = places(asked.iter());
         let found =
             sqlx::query(sql).bind(devices).bind(key_versions).bind(counters).fetch_all(self.connection()).await?;
@@ -100,6 +105,18 @@ impl Tables for Transaction<'_> {
             // A payload has at most 1,000 records.
             .bind(new.iter().map(|measured| measured.place as i16).collect::<Vec<_>>())
             .bind(new.iter().map(|measured| measured.value_and_text().1).collect::<Vec<_>>());
+        insert.execute(self.connection()).await?;
+        Ok(())
+    }
+
+    async fn add_ahead(&mut self, new: &[Ahead]) -> sqlx::Result<()> {
+        let sql = "INSERT INTO reading_ahead (time, envelope, device)
+            SELECT * FROM unnest($1::timestamptz[], $2::bigint[], $3::int[])";
+        let times = new.iter().map(|ahead| Time::of_ms(ahead.time_ms)).collect::<sqlx::Result<Vec<_>>>()?;
+        let insert = sqlx::query(sql)
+            .bind(times)
+            .bind(new.iter().map(|ahead| ahead.envelope).collect::<Vec<_>>())
+            .bind(new.iter().map(|ahead| integer(ahead.device)).collect::<Vec<_>>());
         insert.execute(self.connection()).await?;
         Ok(())
     }

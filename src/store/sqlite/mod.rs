@@ -23,6 +23,7 @@ mod open;
 mod presence;
 pub(super) mod readings;
 mod registry;
+mod retention;
 mod statements;
 mod tables;
 mod writer;

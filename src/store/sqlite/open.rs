@@ -6,7 +6,7 @@
 
 use super::super::directory::Files;
 use super::super::{OpenError, StoreError};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
 use std::io::Read;
 use std::time::{Duration, Instant};
@@ -15,8 +15,14 @@ use std::time::{Duration, Instant};
 const APPLICATION_ID: i64 = 0x5365_616C;
 
 /// Schemas by number: the first is 1.
-const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/sqlite/0001_the_house.sql"), include_str!("../migrations/sqlite/0002_presence.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/sqlite/0001_the_house.sql"),
+    include_str!("../migrations/sqlite/0002_presence.sql"),
+    include_str!("../migrations/sqlite/0003_retention.sql"),
+];
+
+/// From this schema on a file is made so that it gives back what is freed; an older one is written anew, once.
+const GIVES_BACK: i64 = 3;
 
 /// The newest schema that this version knows.
 const SCHEMA: i64 = MIGRATIONS.len() as i64;
@@ -38,6 +44,8 @@ struct Stamp {
 pub(super) fn writing(files: &Files) -> SqliteConnectOptions {
     reading(files)
         .read_only(false)
+        // Of a new file alone: so that it can give back what retention has freed.
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         // FULL: in WAL mode NORMAL may lose commits when the power goes, and what is acknowledged is never lost.
         .synchronous(SqliteSynchronous::Full)
@@ -94,8 +102,14 @@ async fn try_open(files: &Files) -> Result<SqliteConnection, OpenError> {
     files.claim()?;
     let engine = |error: sqlx::Error| database_error(files, error);
     let mut connection = writing(files).connect().await.map_err(engine)?;
-    if stamp(&mut connection).await.map_err(engine)? != Stamp::CURRENT {
+    let found = stamp(&mut connection).await.map_err(engine)?;
+    if found != Stamp::CURRENT {
         migrate(files, &mut connection).await?;
+    }
+    if (1..GIVES_BACK).contains(&found.schema)
+        && let Err(error) = sqlx::raw_sql("VACUUM").execute(&mut connection).await
+    {
+        tracing::warn!(%error, "The file is not made new: what retention frees is used again, and not given back.");
     }
     Ok(connection)
 }

@@ -6,7 +6,7 @@
 use super::bulk::{Bulk, Row};
 use crate::store::Usage;
 use crate::store::batch::{Seen, Tag};
-use crate::store::commit::{Envelope, Measured};
+use crate::store::commit::{Ahead, Envelope, Measured};
 use crate::store::quarantine::Suspect;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -19,6 +19,7 @@ pub(super) struct Statements {
     /// Readings that are a number and nothing else, as most are.
     add_numbers: Bulk,
     add_others: Bulk,
+    add_ahead: Bulk,
     find_labels: Bulk,
     add_labels: Bulk,
     find_usage: Bulk,
@@ -32,13 +33,16 @@ impl Statements {
             use_up: Bulk::inserting(
                 "INSERT OR FAIL INTO seen (device, key_version, counter, tag, envelope)",
                 5,
-                "ON CONFLICT DO NOTHING",
+                "AND NOT EXISTS (SELECT 1 FROM seen_floor f
+                 WHERE f.device = column1 AND f.key_version = column2 AND f.counter >= column3) ON CONFLICT DO NOTHING",
             ),
             find_seen: Bulk::new(
                 "WITH asked (device, key_version, counter) AS (VALUES",
                 3,
-                ") SELECT s.device, s.key_version, s.counter, s.tag, s.envelope FROM asked a CROSS JOIN seen s
-                 ON s.device = a.device AND s.key_version = a.key_version AND s.counter = a.counter",
+                ") SELECT a.device, a.key_version, a.counter, coalesce(s.tag, x''), coalesce(s.envelope, -1) FROM asked a LEFT JOIN seen s
+                 ON s.device = a.device AND s.key_version = a.key_version AND s.counter = a.counter
+                 WHERE s.device IS NOT NULL OR EXISTS (SELECT 1 FROM seen_floor f
+                 WHERE f.device = a.device AND f.key_version = a.key_version AND f.counter >= a.counter)",
             ),
             add_envelopes: Bulk::inserting(
                 "INSERT OR FAIL INTO envelope
@@ -56,6 +60,7 @@ impl Statements {
                 9,
                 "",
             ),
+            add_ahead: Bulk::inserting("INSERT OR FAIL INTO reading_ahead (envelope, device, time)", 3, ""),
             find_labels: Bulk::new(
                 "WITH asked (text) AS (VALUES",
                 1,
@@ -76,7 +81,7 @@ impl Statements {
         }
     }
 
-    /// Uses counters up, but for those that are; answers how many were not.
+    /// Uses counters up, but for those that are or that are under a floor; answers how many were not.
     pub(super) async fn use_up(&self, connection: &mut SqliteConnection, new: &[Envelope<'_>]) -> sqlx::Result<u64> {
         let bind = |envelope: &Envelope<'_>, row: &mut Row| {
             bind_place(&envelope.accepted.seen, row);
@@ -86,7 +91,7 @@ impl Statements {
         self.use_up.execute(connection, new, bind).await
     }
 
-    /// Those of the asked counters that are used up, with the envelope that did it.
+    /// Those of the asked counters that are used up, with the envelope that did it, or are under a floor.
     pub(super) async fn find_seen(
         &self,
         connection: &mut SqliteConnection,
@@ -143,6 +148,17 @@ impl Statements {
         };
         self.add_numbers.execute(connection, &numbers, bind_number).await?;
         self.add_others.execute(connection, &others, bind_other).await?;
+        Ok(())
+    }
+
+    /// Notes where readings are of a later day than that of their arrival.
+    pub(super) async fn add_ahead(&self, connection: &mut SqliteConnection, new: &[Ahead]) -> sqlx::Result<()> {
+        let bind = |ahead: &Ahead, row: &mut Row| {
+            row.int(ahead.envelope);
+            row.int(ahead.device);
+            row.int(ahead.time_ms);
+        };
+        self.add_ahead.execute(connection, new, bind).await?;
         Ok(())
     }
 

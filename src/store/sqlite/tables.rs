@@ -5,7 +5,7 @@ use super::statements::Statements;
 use super::writer::Transaction;
 use crate::store::Usage;
 use crate::store::batch::Seen;
-use crate::store::commit::{Envelope, Fault, Measured, Tables};
+use crate::store::commit::{Ahead, Envelope, Fault, Measured, Tables};
 use crate::store::quarantine::Suspect;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -57,6 +57,10 @@ impl Tables for Batch<'_> {
 
     async fn add_readings(&mut self, new: Vec<Measured<'_>>) -> sqlx::Result<()> {
         self.statements.add_readings(&mut self.transaction.connection, new).await
+    }
+
+    async fn add_ahead(&mut self, new: &[Ahead]) -> sqlx::Result<()> {
+        self.statements.add_ahead(&mut self.transaction.connection, new).await
     }
 
     fn remembered(&mut self, word: &str) -> Option<i64> {

@@ -10,6 +10,7 @@ mod presence;
 mod quarantine;
 mod readings;
 mod registry;
+mod retention;
 #[path = "../../../tests/gateway/harness/postgres.rs"]
 mod server;
 
