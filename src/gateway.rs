@@ -20,6 +20,7 @@ use crate::broker::{self, Broker, Hub, Presence};
 use crate::config::Config;
 use crate::ingest::{Budget, Verified, Writer};
 use crate::metrics::Registry;
+use crate::proof::{self, Checkpointer};
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
 use crate::shutdown::{FAREWELL, Shutdown};
 use crate::store::{self, OpenError, Store, StoreError, Upkeep};
@@ -56,6 +57,7 @@ pub struct Gateway {
     addresses: Addresses,
     store: Store,
     upkeep: Upkeep,
+    checkpointer: Checkpointer,
     guard: Arc<Guard>,
     auth: Auth,
     broker: Broker,
@@ -78,6 +80,7 @@ struct Running {
     presence: JoinHandle<()>,
     admin: JoinHandle<()>,
     watcher: JoinHandle<()>,
+    checkpoints: JoinHandle<()>,
     store: Store,
     doors_close: CancellationToken,
     give_up: CancellationToken,
@@ -163,6 +166,7 @@ impl Gateway {
         let broker_metrics = broker::Metrics::new(&registry);
         let hub = Hub::new(&config.broker, broker_metrics.clone());
         let presence = Presence::open(&config.broker, &store, &hub, broker_metrics.clone()).await?;
+        let proof_key = masters.proof_key();
         let guard = Arc::new(Guard::new(&config.seal, masters, store.clone()));
         let budget = Budget::new(config.ingest.in_flight_bytes_max);
         let (ingest, writer, verified) =
@@ -174,6 +178,7 @@ impl Gateway {
         Ok(Gateway {
             addresses,
             upkeep: Upkeep::new(store.clone(), store::Metrics::new(&registry), &config.database),
+            checkpointer: Checkpointer::new(store.clone(), proof_key, &config.proof, proof::Metrics::new(&registry)),
             store,
             guard,
             identities,
@@ -240,6 +245,7 @@ impl Gateway {
             presence: tokio::spawn(presence),
             admin: tokio::spawn(self.admin.serve(background_ends.clone())),
             watcher: tokio::spawn(watcher),
+            checkpoints: tokio::spawn(self.checkpointer.run(background_ends.clone())),
             store: self.store,
             doors_close,
             give_up,
@@ -260,6 +266,7 @@ impl Running {
             _ = &mut self.presence => "presence",
             _ = &mut self.admin => "admin",
             _ = &mut self.watcher => "registry",
+            _ = &mut self.checkpoints => "checkpoints",
         }
     }
 
@@ -276,6 +283,7 @@ impl Running {
         finished(&mut self.public).await;
         finished(&mut self.admin).await;
         finished(&mut self.watcher).await;
+        finished(&mut self.checkpoints).await;
         self.store.clone().close().await;
     }
 

@@ -10,6 +10,7 @@
 //! | [`public`] | the public HTTP door: where tokens are fetched, and MQTT comes in a WebSocket |
 //! | [`admin`] | the operators' HTTP door: metrics |
 //! | [`broker`] | sessions, subscriptions, who gets what and who is online; pure but for its drivers |
+//! | [`proof`] | signs what was stored, and proves it again |
 //! | [`ingest`] | envelopes in, receipts out: opened, decoded, committed by one writer, counted under one law |
 //! | [`seal`] | the guard of payloads: which key, is it whole, genuine, in time |
 //! | [`auth`] | the guard of identities: issues tokens, judges logins, knows which topics a login may use |
@@ -35,6 +36,7 @@ pub mod ingest;
 pub mod limit;
 pub mod metrics;
 pub mod mqtt;
+pub mod proof;
 pub mod proxy;
 pub mod public;
 pub mod seal;

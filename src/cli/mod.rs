@@ -19,6 +19,7 @@ mod quarantine;
 mod registry;
 mod serve;
 mod settings;
+mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -73,7 +74,7 @@ One setting, three ways to write it:
 
 Exit codes:
   0  done
-  1  it failed: a port in use, no rights, a newer database, a name taken or unknown
+  1  it failed: a port in use, no rights, a newer database, a name taken or unknown; `verify`: something does not fit
   2  the command line or the configuration is wrong; nothing was done
   3  `inspect`: the envelope is refused";
 
@@ -92,6 +93,8 @@ enum Command {
     Quarantine(quarantine::Arguments),
     /// Take readings out of the database.
     Export(export::Arguments),
+    /// Open all that is stored again, and say what does not fit.
+    Verify(verify::Arguments),
     /// Say everything that is wrong with the configuration, each with its line.
     CheckConfig(check_config::Arguments),
     /// Take an envelope apart and say what is wrong with it.
@@ -110,6 +113,7 @@ impl Command {
             Command::Client(arguments) => arguments.run(settings),
             Command::Quarantine(arguments) => arguments.run(settings),
             Command::Export(arguments) => arguments.run(settings),
+            Command::Verify(arguments) => arguments.run(settings),
             Command::CheckConfig(arguments) => arguments.run(settings),
             Command::Inspect(arguments) => arguments.run(settings),
             Command::Completions(arguments) => arguments.run(),

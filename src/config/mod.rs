@@ -37,6 +37,8 @@ pub struct Config {
     pub store: crate::store::Config,
     /// Which database.
     pub database: crate::store::DatabaseConfig,
+    /// Checkpoints.
+    pub proof: crate::proof::Config,
     /// Sessions.
     pub broker: crate::broker::Config,
     /// The end.
@@ -73,6 +75,7 @@ impl Config {
             ingest,
             store,
             database,
+            proof,
             broker,
             shutdown,
             log: log::Config { .. },
@@ -86,6 +89,7 @@ impl Config {
             ("ingest", ingest.mistakes()),
             ("store", store.mistakes()),
             ("database", database.mistakes()),
+            ("proof", proof.mistakes()),
             ("broker", broker.mistakes()),
             ("shutdown", shutdown.mistakes()),
         ];

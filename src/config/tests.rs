@@ -103,6 +103,7 @@ fn a_value_that_cannot_be_right_is_told_in_every_section() {
         ("ingest.batch_rows_max", "0"),
         ("store.data_dir", ""),
         ("database.url", "mysql://localhost"),
+        ("proof.checkpoint_interval", "0s"),
         ("broker.sessions_max", "0"),
         ("shutdown.timeout", "0s"),
         ("log.level", "loud"),

@@ -21,7 +21,7 @@ pub use budget::{Budget, Permit, Share};
 pub use config::Config;
 pub use ledger::{Cause, Counts, EncodingLabel, Inbox, Ledger, Origin, Receipt, Settled};
 pub use metrics::Metrics;
-pub use pipeline::{Delivery, Ingest};
+pub use pipeline::{Delivery, Ingest, decode};
 pub use reopen::reopen;
 pub use writer::{Verified, Writer};
 

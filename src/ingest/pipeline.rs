@@ -185,7 +185,7 @@ fn accept(delivery: &Delivery, genuine: &Genuine<'_>) -> Judged {
 }
 
 /// What of a genuine envelope goes into the store.
-pub(super) fn decode(
+pub fn decode(
     device_id: &Arc<str>,
     envelope: &Bytes,
     received_at_ms: i64,

@@ -56,7 +56,7 @@ pub fn judge<'a>(
     if sender.state == State::Disabled {
         return Err(refuse(Reason::DeviceDisabled, None));
     }
-    let seen = seen(sender, &sealed);
+    let seen = seen_of(sender.row, &sealed);
     let Some(key) = sender.key(header.key_version) else {
         return Err(refuse(Reason::UnknownKey, Some(seen)));
     };
@@ -67,10 +67,11 @@ pub fn judge<'a>(
     }
 }
 
-fn seen(sender: &Sender, sealed: &Sealed<'_>) -> Seen {
+/// What makes an envelope unique that the device of this row has sent.
+pub(super) fn seen_of(row: i64, sealed: &Sealed<'_>) -> Seen {
     let header = sealed.header();
     Seen {
-        device: sender.row,
+        device: row,
         key_version: header.key_version,
         counter: i64::try_from(header.counter).expect("a header's counter is at most 2^63 - 1"),
         tag: Tag::new(sealed.tag().as_bytes()).expect("a parsed tag has 8 or 32 bytes"),

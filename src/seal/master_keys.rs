@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use sealgate_envelope::{DeviceId, DeviceKey, MasterKey};
 use zeroize::Zeroizing;
 
+use super::ProofKey;
+
 const FILE_NAME: &str = "master.keys";
 /// 255 versions of 69 bytes at most; a longer file is not one of ours.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -105,6 +107,15 @@ impl MasterKeys {
     /// The key under which secrets rest in the database.
     pub fn storage_key(&self) -> Zeroizing<[u8; 32]> {
         self.first().derive(b"sealgate/1 storage")
+    }
+
+    /// The key that checkpoints are signed with.
+    pub fn proof_key(&self) -> ProofKey {
+        ProofKey::of(self)
+    }
+
+    pub(super) fn derived(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
+        self.first().derive(info)
     }
 
     /// What the database remembers these keys by; it gives nothing of them away.

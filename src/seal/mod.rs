@@ -9,9 +9,11 @@ pub mod config;
 mod guard;
 mod judge;
 mod master_keys;
+mod proof_key;
 
 pub use config::Config;
 pub use guard::{Guard, Sender};
 pub use judge::{Genuine, Refusal, TimePolicy, judge};
 pub use master_keys::{MasterKeys, MasterKeysError};
+pub use proof_key::{Opener, ProofKey};
 pub use sealgate_envelope::{DeviceId, DeviceKey, Encoding, Header, Payload, Policy, Reason, Verdict};

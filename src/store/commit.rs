@@ -11,6 +11,7 @@ use super::Usage;
 use super::batch::{Accepted, Entry, Kept, Outcome, Reading, Seen, Value};
 use super::halving::{Halving, Refusal};
 use super::judge::{Judgement, Known, judge, outcomes};
+use super::leaf::Leaf;
 use super::quarantine::{Bounds, Room, Suspect};
 use super::retention::day;
 use std::collections::{HashMap, HashSet};
@@ -60,6 +61,9 @@ pub(super) trait Tables: Send {
 
     /// Notes where readings are of a later day than that of their arrival.
     fn add_ahead(&mut self, new: &[Ahead]) -> impl Future<Output = sqlx::Result<()>> + Send;
+
+    /// Leaves what envelopes there are now for the next checkpoint.
+    fn add_leaves(&mut self, leaves: &[u8]) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// The number of a word, if it is remembered.
     fn remembered(&mut self, word: &str) -> Option<i64>;
@@ -235,6 +239,9 @@ async fn add_stored<T: Tables>(tables: &mut T, new: &[Envelope<'_>]) -> sqlx::Re
     let encodings = number(tables, &encodings).await?;
     let envelopes: Vec<_> = new.iter().copied().zip(encodings).collect();
     tables.add_envelopes(&envelopes).await?;
+    let mut leaves: Vec<Leaf> = new.iter().map(|envelope| Leaf::of(envelope.accepted)).collect();
+    leaves.sort_unstable();
+    tables.add_leaves(&Leaf::encode(&leaves)).await?;
     let readings = measured(tables, new).await?;
     // In the order of devices and times, so that the same place stands once.
     let mut ahead: Vec<Ahead> = readings.iter().filter_map(Measured::ahead).collect();

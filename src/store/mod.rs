@@ -9,7 +9,18 @@
 //! and the steps of a commit by `commit`, so that both databases behind this face give the same answers. SQL is written in
 //! `sqlite`, `postgres` and `migrations` alone.
 
+/// The same call to whichever database it is.
+macro_rules! ask {
+    ($database:expr, $method:ident($($argument:expr),*)) => {
+        match $database {
+            Engine::Sqlite(sqlite) => sqlite.$method($($argument),*).await,
+            Engine::Postgres(postgres) => postgres.within(postgres.$method($($argument),*)).await,
+        }
+    };
+}
+
 mod batch;
+mod checkpoint;
 mod commit;
 mod config;
 mod directory;
@@ -18,6 +29,7 @@ mod evidence;
 mod halving;
 mod judge;
 mod labels;
+mod leaf;
 mod metrics;
 mod postgres;
 mod presence;
@@ -29,9 +41,11 @@ mod sqlite;
 mod upkeep;
 
 pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Value};
+pub use checkpoint::{Audit, Checkpoint, MeasuredRow, Span, StoredEnvelope, Uncovered};
 pub use config::{Config, DatabaseConfig};
 pub use error::{CommitError, Doubt, OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceFilter};
+pub use leaf::{BadLeaves, Leaf};
 pub use metrics::Metrics;
 pub use presence::PresenceRow;
 pub use readings::{ReadingPlace, Sender, StoredReading};
@@ -51,16 +65,6 @@ pub struct Store(Engine);
 enum Engine {
     Sqlite(Sqlite),
     Postgres(Postgres),
-}
-
-/// The same call to whichever database it is.
-macro_rules! ask {
-    ($database:expr, $method:ident($($argument:expr),*)) => {
-        match $database {
-            Engine::Sqlite(sqlite) => sqlite.$method($($argument),*).await,
-            Engine::Postgres(postgres) => postgres.within(postgres.$method($($argument),*)).await,
-        }
-    };
 }
 
 impl Store {
@@ -198,12 +202,16 @@ impl Store {
     }
 
     /// Begins to drop what is older than `keep`; [`Store::forget`] does it.
-    pub async fn begin_to_forget(&self, now_ms: i64, keep: Duration) -> Result<Forgetting, StoreError> {
+    ///
+    /// None: no checkpoint has said yet that so much may be gone; ask again when there was time for one.
+    pub async fn begin_to_forget(&self, now_ms: i64, keep: Duration) -> Result<Option<Forgetting>, StoreError> {
         let forgetting = Forgetting::new(now_ms, keep);
-        match &self.0 {
+        let forgetting = match &self.0 {
             Engine::Sqlite(sqlite) => sqlite.set_horizon(forgetting).await,
             Engine::Postgres(postgres) => postgres.within(postgres.set_horizon(forgetting, now_ms)).await,
-        }
+        }?;
+        let signed_ms = self.last_checkpoint().await?.map_or(0, |last| last.horizon_ms);
+        Ok((forgetting.horizon_ms <= signed_ms || forgetting.horizon_ms <= 0).then_some(forgetting))
     }
 
     /// Drops a part of what is too old, and says what is left; none: nothing is.

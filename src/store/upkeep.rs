@@ -11,6 +11,10 @@ const INTERVALS_BETWEEN_DAYS: u32 = 60;
 /// Dropping rests three times as long as each of its steps took: batches come first.
 const REST: u32 = 3;
 
+/// A checkpoint is waited for as long as there is one a minute; else the next interval tries again.
+const CHECKPOINT_WAIT: Duration = Duration::from_secs(1);
+const CHECKPOINT_WAITS: u32 = 65;
+
 /// Looks after a database.
 pub struct Upkeep {
     store: Store,
@@ -81,7 +85,15 @@ impl Upkeep {
     }
 
     async fn forget_all(&self, sum: &mut Forgot) -> Result<(), StoreError> {
-        let mut next = Some(self.store.begin_to_forget(now_ms(), self.retention).await?);
+        let mut next = self.store.begin_to_forget(now_ms(), self.retention).await?;
+        for _ in 0..CHECKPOINT_WAITS {
+            if next.is_some() {
+                break;
+            }
+            // Nothing is dropped before a checkpoint has said so.
+            tokio::time::sleep(CHECKPOINT_WAIT).await;
+            next = self.store.begin_to_forget(now_ms(), self.retention).await?;
+        }
         while let Some(forgetting) = next {
             let began = now();
             let (forgot, rest) = self.store.forget(forgetting).await?;

@@ -26,6 +26,7 @@ mod memory;
 mod metrics;
 mod postgres;
 mod presence;
+mod proof;
 mod public;
 mod quarantine;
 mod readme;

@@ -15,20 +15,21 @@ const EVERYONE: &[&str] = &["limit", "metrics", "setting"];
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     // `ingest` for `reopen` alone: what is released from the quarantine is judged and decoded as what comes in.
-    ("cli", &["gateway", "config", "shutdown", "auth", "ingest::reopen", "store", "seal", "mqtt", "envelope"]),
+    ("cli", &["gateway", "config", "shutdown", "auth", "proof", "ingest::reopen", "store", "seal", "mqtt", "envelope"]),
     (
         "gateway",
         &[
-            "config", "edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "http", "tls", "proxy",
-            "shutdown",
+            "config", "edge", "public", "admin", "broker", "proof", "ingest", "seal", "auth", "store", "http", "tls",
+            "proxy", "shutdown",
         ],
     ),
     // The `config.rs` of each area, which `config_imports_settings_alone` checks.
-    ("config", &["edge", "public", "admin", "broker", "ingest", "seal", "auth", "store", "shutdown"]),
+    ("config", &["edge", "public", "admin", "broker", "proof", "ingest", "seal", "auth", "store", "shutdown"]),
     ("public", &["auth", "edge", "http", "proxy", "shutdown"]),
     ("admin", &["broker", "auth", "ingest", "store", "http", "proxy", "shutdown"]),
     ("edge", &["broker", "auth", "mqtt", "tls", "proxy", "shutdown"]),
     ("broker", &["ingest", "auth", "mqtt", "store", "shutdown"]),
+    ("proof", &["ingest", "seal", "store", "shutdown"]),
     ("ingest", &["seal", "store", "shutdown"]),
     ("seal", &["store", "envelope"]),
     ("auth", &["store", "mqtt::topic"]),

@@ -14,6 +14,7 @@ mod keys;
 mod open;
 mod partitions;
 mod presence;
+mod proof;
 pub(super) mod readings;
 mod registry;
 mod retention;

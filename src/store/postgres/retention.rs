@@ -49,8 +49,12 @@ impl Postgres {
         match stage {
             Stage::Envelopes { after } => Ok(forget_envelopes(&mut connection, horizon_ms, after).await?),
             Stage::Readings { .. } => Ok(drop_readings(&mut connection, horizon_ms).await?),
-            // Of a partition that is dropped the files are gone; of what is deleted autovacuum makes room for what comes.
-            Stage::Space => Ok((Forgot::default(), None)),
+            // What a checkpoint speaks of and is gone. Of a partition that is dropped the files are gone; of what is deleted autovacuum makes room for what comes.
+            Stage::Space => {
+                let sql = "UPDATE checkpoint SET leaves = NULL WHERE leaves IS NOT NULL AND last_received_at < $1";
+                sqlx::query(sql).bind(horizon_ms).execute(&mut *connection).await?;
+                Ok((Forgot::default(), None))
+            }
         }
     }
 }

@@ -121,6 +121,12 @@ impl Tables for Transaction<'_> {
         Ok(())
     }
 
+    async fn add_leaves(&mut self, leaves: &[u8]) -> sqlx::Result<()> {
+        let insert = sqlx::query("INSERT INTO uncovered (leaves) VALUES ($1)").bind(leaves);
+        insert.execute(self.connection()).await?;
+        Ok(())
+    }
+
     fn remembered(&mut self, word: &str) -> Option<i64> {
         Transaction::remembered(self, word)
     }

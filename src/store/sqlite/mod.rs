@@ -21,6 +21,7 @@ mod fault;
 mod keys;
 mod open;
 mod presence;
+mod proof;
 pub(super) mod readings;
 mod registry;
 mod retention;

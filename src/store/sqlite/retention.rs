@@ -32,7 +32,7 @@ impl Sqlite {
         match forgetting.stage {
             Stage::Envelopes { .. } => self.0.forget_envelopes(horizon_ms).await,
             Stage::Readings { after } => self.0.forget_readings(horizon_ms, after).await,
-            Stage::Space => self.0.give_space_back().await,
+            Stage::Space => self.0.give_space_back(horizon_ms).await,
         }
     }
 }
@@ -76,7 +76,8 @@ impl Inner {
         Ok((forgot, Some(Stage::Readings { after: next })))
     }
 
-    async fn give_space_back(&self) -> Result<Step, StoreError> {
+    async fn give_space_back(&self, horizon_ms: i64) -> Result<Step, StoreError> {
+        self.change(FORGET_LEAVES, &[horizon_ms]).await?;
         let sql = "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count";
         let row = sqlx::query(sql).fetch_one(&self.readers).await?;
         let (free, pages): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
@@ -151,6 +152,9 @@ const FORGET_AHEAD: &str = "DELETE FROM reading WHERE (device, time, envelope, p
 
 const FORGET_PLACES: &str = "DELETE FROM reading_ahead
     WHERE envelope BETWEEN ?1 AND ?2 AND NOT EXISTS (SELECT 1 FROM envelope e WHERE e.id = reading_ahead.envelope)";
+
+/// What a checkpoint speaks of and is gone.
+const FORGET_LEAVES: &str = "UPDATE checkpoint SET leaves = NULL WHERE leaves IS NOT NULL AND last_received_at < ?1";
 
 /// The next devices after ?1, at most ?2, each with whether it has readings to drop. From one device to the next by the table's key, so
 /// that the readings between are not read.

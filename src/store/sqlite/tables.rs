@@ -63,6 +63,12 @@ impl Tables for Batch<'_> {
         self.statements.add_ahead(&mut self.transaction.connection, new).await
     }
 
+    async fn add_leaves(&mut self, leaves: &[u8]) -> sqlx::Result<()> {
+        let insert = sqlx::query("INSERT OR FAIL INTO uncovered (leaves) VALUES (?)").bind(leaves);
+        insert.execute(&mut self.transaction.connection).await?;
+        Ok(())
+    }
+
     fn remembered(&mut self, word: &str) -> Option<i64> {
         self.transaction.remembered(word)
     }

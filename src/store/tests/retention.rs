@@ -21,13 +21,29 @@ fn on_day(day: i64, seen: Seen) -> Entry {
 
 /// Drops what came, and is of, before the start of a day.
 async fn forget_before(store: &Store, day: i64) -> Forgot {
-    let mut next = Some(store.begin_to_forget((day + 1) * DAY_MS, DAY).await.unwrap());
+    let now_ms = (day + 1) * DAY_MS;
+    let mut next = match store.begin_to_forget(now_ms, DAY).await.unwrap() {
+        Some(forgetting) => Some(forgetting),
+        None => {
+            sign_horizon(store).await;
+            store.begin_to_forget(now_ms, DAY).await.unwrap()
+        }
+    };
     let mut sum = Forgot::default();
     while let Some(forgetting) = next {
         let (forgot, rest) = store.forget(forgetting).await.unwrap();
         (sum.envelopes, sum.readings, next) = (sum.envelopes + forgot.envelopes, sum.readings + forgot.readings, rest);
     }
     sum
+}
+
+/// As if a checkpoint had said that so much may be gone.
+async fn sign_horizon(store: &Store) {
+    let number = store.last_checkpoint().await.unwrap().map_or(1, |last| last.number + 1);
+    let horizon_ms = store.horizon().await.unwrap();
+    let (statement, leaves) = (String::new(), Some(Leaf::encode(&[])));
+    let checkpoint = Checkpoint { number, statement, leaves, last_received_at_ms: i64::MIN, horizon_ms };
+    store.add_checkpoint(&checkpoint, &[]).await.unwrap();
 }
 
 async fn prepared(dir: &TempDir) -> Store {
