@@ -47,7 +47,7 @@ pub use error::{CommitError, Doubt, OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceFilter};
 pub use leaf::{BadLeaves, Leaf};
 pub use metrics::Metrics;
-pub use presence::PresenceRow;
+pub use presence::{Burial, Met, PresenceRow};
 pub use readings::{ReadingPlace, Sender, StoredReading};
 pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
 pub use retention::{Forgetting, Forgot};
@@ -239,9 +239,23 @@ impl Store {
     }
 
     /// Saves the presence of devices, each in place of what was saved of it, in one transaction. A device that is not in the
-    /// registry is passed over.
+    /// registry is passed over, and so is the end of one that came to another gateway since.
     pub async fn save_presence(&self, rows: &[PresenceRow]) -> Result<(), StoreError> {
         ask!(&self.0, save_presence(rows))
+    }
+
+    /// Gives a sign of life, and asks what other gateways on this database have saved since `since_ms`; 0: since the start.
+    pub async fn meet(&self, since_ms: i64, burial: Burial) -> Result<Met, StoreError> {
+        match &self.0 {
+            // A file has one gateway.
+            Engine::Sqlite(_) => Ok(Met::default()),
+            Engine::Postgres(postgres) => postgres.within(postgres.meet(since_ms, burial)).await,
+        }
+    }
+
+    /// Whether other gateways may share this database.
+    pub fn is_shared(&self) -> bool {
+        matches!(self.0, Engine::Postgres(_))
     }
 
     /// Whether this very envelope is stored.

@@ -18,4 +18,26 @@ pub struct PresenceRow {
     pub address: String,
     /// Of its last connection: of MQTT.
     pub version: Cow<'static, str>,
+    /// It came to another gateway, which lives.
+    pub is_elsewhere: bool,
+}
+
+/// What there is to know of other gateways on the same database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Met {
+    /// What others have saved since it was asked last; a row may come again.
+    pub changed: Vec<PresenceRow>,
+    /// Devices that were online at one that lives no more; they are this gateway's now.
+    pub orphans: Vec<PresenceRow>,
+    /// The database's clock, Unix ms: since when to ask the next time.
+    pub asked_at_ms: i64,
+}
+
+/// Whether this gateway may say of others that they live no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Burial {
+    /// It has seen the database all the time that others need to give a sign.
+    Allowed,
+    /// It has not.
+    TooEarly,
 }

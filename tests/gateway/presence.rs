@@ -1,5 +1,6 @@
 //! `devices/{id}/status`: who is told that a device is online or offline, and when.
 
+mod nodes;
 mod restart;
 mod retained;
 mod watcher;

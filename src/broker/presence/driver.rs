@@ -11,7 +11,7 @@ use super::Presence;
 use super::machine::Machine;
 use super::status::Status;
 use crate::broker::Hub;
-use crate::store::{PresenceRow, Store, StoreError};
+use crate::store::{Burial, PresenceRow, Store, StoreError};
 
 /// Devices that are handled under the lock at a time.
 const TOLD_AT_A_TIME: usize = 256;
@@ -22,6 +22,10 @@ const PAGE_ROWS: u32 = 4096;
 /// Between two transactions. A fleet that comes all at once is saved in a few of them, and ingest's commits have the writer for
 /// themselves meanwhile.
 const SAVE_PAUSE: Duration = Duration::from_millis(250);
+/// How often other gateways on the database are asked.
+const MEET_INTERVAL: Duration = Duration::from_secs(2);
+/// A database that was away was away for others too: they have this long to give a sign before they are taken for dead.
+const BURIAL_AFTER: Duration = Duration::from_secs(15);
 /// The longest pause after one that failed.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -42,7 +46,7 @@ pub(super) async fn load(mut machine: Machine, store: &Store, hub: &Hub) -> Resu
             match Status::of_row(&row) {
                 Some(status) => {
                     retain(hub, &row.device_id, &status);
-                    machine.load(row.device_id, status, now, now_ms);
+                    machine.load(row.device_id, status, row.is_elsewhere, now, now_ms);
                 }
                 None => warn!(?row, "A row of presence cannot be read; the device is unknown until it connects."),
             }
@@ -88,7 +92,8 @@ fn retain(hub: &Hub, device_id: &str, status: &Status) {
 
 async fn save(presence: &Presence, store: &Store, stop: &CancellationToken) {
     let mut pause = SAVE_PAUSE;
-    while stop.run_until_cancelled(presence.0.to_save.notified()).await.is_some() {
+    let mut others = Others::default();
+    while stop.run_until_cancelled(something_to_do(presence, store)).await.is_some() {
         while presence.machine().has_unsaved() {
             pause = match save_some(presence, store).await {
                 Ok(()) => {
@@ -106,10 +111,49 @@ async fn save(presence: &Presence, store: &Store, stop: &CancellationToken) {
                 break;
             }
         }
+        if store.is_shared() {
+            others.meet(presence, store).await;
+        }
     }
     while presence.machine().has_unsaved() {
         if let Err(failure) = save_some(presence, store).await {
             return error!(%failure, "The last changes of presence are not saved; the next start finds out who is there.");
+        }
+    }
+}
+
+/// A change, or, on a database that others use too, their turn.
+async fn something_to_do(presence: &Presence, store: &Store) {
+    match store.is_shared() {
+        true => drop(tokio::time::timeout(MEET_INTERVAL, presence.0.to_save.notified()).await),
+        false => presence.0.to_save.notified().await,
+    }
+}
+
+/// What is known of the other gateways on the database.
+#[derive(Default)]
+struct Others {
+    /// When they were asked last, by the database's clock; 0: never.
+    asked_at_ms: i64,
+    /// Since when each question was answered.
+    answered_since: Option<Instant>,
+}
+
+impl Others {
+    /// After what is to be saved was saved, so that what is read is no older than that.
+    async fn meet(&mut self, presence: &Presence, store: &Store) {
+        let (now, now_ms) = clocks();
+        let since = *self.answered_since.get_or_insert(now);
+        let burial = if now - since >= BURIAL_AFTER { Burial::Allowed } else { Burial::TooEarly };
+        match store.meet(self.asked_at_ms, burial).await {
+            Ok(met) => {
+                self.asked_at_ms = met.asked_at_ms;
+                presence.handle_met(met, now, now_ms);
+            }
+            Err(error) => {
+                self.answered_since = None;
+                warn!(%error, "What other gateways know of devices cannot be read now.");
+            }
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Machine {
 struct Device {
     status: Status,
     link: Link,
+    /// It came to another gateway since: what ends here is no end of it.
+    is_elsewhere: bool,
     is_untold: bool,
     is_unsaved: bool,
 }
@@ -71,14 +73,56 @@ impl Machine {
     }
 
     /// Takes up what an earlier process has saved of a device. One that was online has the grace to come back; how its connection
-    /// ended nobody saw, and `now` is the first moment of which it is known that it had none.
-    pub(super) fn load(&mut self, device_id: Arc<str>, status: Status, now: Instant, now_ms: i64) {
+    /// ended nobody saw, and `now` is the first moment of which it is known that it had none. One that is at another gateway stays there.
+    pub(super) fn load(&mut self, device_id: Arc<str>, status: Status, is_elsewhere: bool, now: Instant, now_ms: i64) {
         let mut link = Link::None;
-        if status.state == State::Online {
-            self.online += 1;
+        self.online += usize::from(status.state == State::Online);
+        if status.state == State::Online && !is_elsewhere {
             link = self.leave(&device_id, Left { since_ms: now_ms, reason: Reason::GatewayRestarted }, now);
         }
-        self.devices.insert(device_id, Device { status, link, is_untold: false, is_unsaved: false });
+        self.devices.insert(device_id, Device { status, link, is_elsewhere, is_untold: false, is_unsaved: false });
+    }
+
+    /// Another gateway has saved this of a device. What is not saved yet here is newer.
+    pub(super) fn handle_elsewhere(&mut self, device_id: Arc<str>, status: Status) {
+        let is_online = status.state == State::Online;
+        let Some(device) = self.devices.get_mut(&device_id) else {
+            let device =
+                Device { status, link: Link::None, is_elsewhere: is_online, is_untold: false, is_unsaved: false };
+            self.devices.insert(device_id.clone(), device);
+            self.online += usize::from(is_online);
+            return self.tell(&device_id);
+        };
+        if device.is_unsaved {
+            return;
+        }
+        device.is_elsewhere = is_online;
+        match device.link {
+            // Its newer connection has ended there, and an older one is still here.
+            Link::Connected(_) if !is_online => return self.changed(&device_id),
+            Link::Connected(_) | Link::None => {}
+            Link::Leaving(deadline) => {
+                device.link = Link::None;
+                self.leaving.remove(&(deadline, device_id.clone()));
+            }
+        }
+        let was = std::mem::replace(&mut device.status, status);
+        self.online = self.online + usize::from(is_online) - usize::from(was.state == State::Online);
+        if was != status {
+            self.tell(&device_id);
+        }
+    }
+
+    /// A device was online at a gateway that lives no more, and has the grace to come to another.
+    pub(super) fn handle_orphan(&mut self, device_id: Arc<str>, status: Status, now: Instant, now_ms: i64) {
+        match self.devices.get_mut(&device_id) {
+            Some(Device { link: Link::Connected(_), .. }) => return self.changed(&device_id),
+            Some(Device { link: Link::Leaving(_), .. }) => return,
+            Some(device) => self.online -= usize::from(device.status.state == State::Online),
+            None => {}
+        }
+        self.load(device_id.clone(), status, false, now, now_ms);
+        self.tell(&device_id);
     }
 
     /// A device has connected.
@@ -93,8 +137,13 @@ impl Machine {
         let connection = ConnectionId(self.last_connection);
         let fresh = Status { state: State::Online, since_ms: now_ms, reason: Reason::Connected, address, version };
         let Some(device) = self.devices.get_mut(device_id) else {
-            let device =
-                Device { status: fresh, link: Link::Connected(connection), is_untold: false, is_unsaved: false };
+            let device = Device {
+                status: fresh,
+                link: Link::Connected(connection),
+                is_elsewhere: false,
+                is_untold: false,
+                is_unsaved: false,
+            };
             self.devices.insert(device_id.clone(), device);
             self.online += 1;
             self.changed(device_id);
@@ -108,7 +157,8 @@ impl Machine {
             State::Online => Status { since_ms: was.since_ms, ..fresh },
             State::Offline => fresh,
         };
-        if device.status != was {
+        let was_elsewhere = std::mem::replace(&mut device.is_elsewhere, false);
+        if device.status != was || was_elsewhere {
             self.changed(device_id);
         }
         let change = (was.state == State::Offline).then_some(State::Online);
@@ -130,7 +180,7 @@ impl Machine {
             return;
         }
         device.link = Link::None;
-        if ending != Ending::ShuttingDown {
+        if ending != Ending::ShuttingDown && !device.is_elsewhere {
             let link = self.leave(device_id, Left { since_ms: now_ms, reason: Reason::Ended(ending) }, now);
             self.devices.entry(device_id.clone()).and_modify(|device| device.link = link);
         }
@@ -196,11 +246,16 @@ impl Machine {
         Link::Leaving(deadline)
     }
 
-    fn changed(&mut self, device_id: &Arc<str>) {
+    fn tell(&mut self, device_id: &Arc<str>) {
         let Some(device) = self.devices.get_mut(device_id) else { return };
         if !std::mem::replace(&mut device.is_untold, true) {
             self.untold.push_back(device_id.clone());
         }
+    }
+
+    fn changed(&mut self, device_id: &Arc<str>) {
+        self.tell(device_id);
+        let Some(device) = self.devices.get_mut(device_id) else { return };
         if !std::mem::replace(&mut device.is_unsaved, true) {
             self.unsaved.push_back(device_id.clone());
         }

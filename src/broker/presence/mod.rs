@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 
 pub use driver::keep_presence;
 pub(super) use status::State;
+use status::Status;
 
 use driver::{clocks, load};
 use machine::{ConnectionId, Machine};
@@ -24,7 +25,7 @@ use machine::{ConnectionId, Machine};
 use super::{Config, Ended, Ending, Hub, Metrics, SessionKey};
 use crate::auth::Principal;
 use crate::mqtt::Version;
-use crate::store::{Store, StoreError};
+use crate::store::{Met, Store, StoreError};
 
 /// Which devices are online. Clones are one.
 #[derive(Clone)]
@@ -79,6 +80,24 @@ impl Presence {
         if count > 0 {
             self.0.to_save.notify_one();
         }
+    }
+
+    /// What other gateways on the same database have saved.
+    fn handle_met(&self, met: Met, now: Instant, now_ms: i64) {
+        let mut machine = self.machine();
+        for row in met.changed {
+            if let Some(status) = Status::of_row(&row) {
+                machine.handle_elsewhere(row.device_id, status);
+            }
+        }
+        for row in met.orphans {
+            if let Some(status) = Status::of_row(&row) {
+                machine.handle_orphan(row.device_id, status, now, now_ms);
+            }
+        }
+        self.0.metrics.presence_online.set(gauge(machine.online()));
+        drop(machine);
+        self.0.to_tell.notify_one();
     }
 
     fn count(&self, machine: &Machine, change: Option<State>, count: usize) {

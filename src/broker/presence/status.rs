@@ -98,6 +98,7 @@ impl Status {
             reason: Cow::Borrowed(self.reason.as_str()),
             address: self.address.to_string(),
             version: Cow::Borrowed(version_text(self.version)),
+            is_elsewhere: false,
         }
     }
 

@@ -11,6 +11,7 @@
 mod evidence;
 mod fault;
 mod keys;
+mod node;
 mod open;
 mod partitions;
 mod presence;
@@ -45,6 +46,8 @@ struct Inner {
     writers: Writers,
     pool: PgPool,
     bounds: Bounds,
+    /// Which gateway this is.
+    node: String,
     patience: Duration,
     looks_full: AtomicBool,
 }
@@ -59,7 +62,9 @@ impl Postgres {
         })?;
         open::open(&options, &place, database).await?;
         let pool = PgPoolOptions::new().max_connections(POOL_MAX).acquire_timeout(database.connect_timeout);
+        let node = node::id(&config.data_dir)?;
         let inner = Inner {
+            node,
             pool: pool.connect_lazy_with(options.clone()),
             writers: Writers::new(options, database.writers),
             bounds: Bounds::new(config),

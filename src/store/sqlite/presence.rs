@@ -56,5 +56,6 @@ fn presence(row: &SqliteRow) -> sqlx::Result<PresenceRow> {
         reason: text(3)?.into(),
         address: text(4)?,
         version: text(5)?.into(),
+        is_elsewhere: false,
     })
 }

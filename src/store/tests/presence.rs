@@ -8,6 +8,7 @@ fn row(device_id: &str, state: &'static str, since_ms: i64) -> PresenceRow {
         reason: "connected".into(),
         address: "192.0.2.1:50000".to_owned(),
         version: "5.0".into(),
+        is_elsewhere: false,
     }
 }
 

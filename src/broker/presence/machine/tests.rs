@@ -63,6 +63,91 @@ impl Bench {
     }
 }
 
+/// What another gateway has saved of a device.
+fn elsewhere(bench: &mut Bench, device: &str, state: State, port: u16) {
+    let status = Status { state, since_ms: 5, reason: Reason::Connected, address: address(port), version: Version::V5 };
+    while bench.machine.poll_unsaved().is_some() {}
+    bench.machine.handle_elsewhere(device.into(), status);
+}
+
+#[test]
+fn what_ends_here_is_no_end_of_a_device_that_came_to_another_gateway() {
+    let mut bench = Bench::new();
+    let connection = bench.connect("pump", 1);
+    elsewhere(&mut bench, "pump", State::Online, 2);
+    assert_eq!(bench.told().last().map(|told| (told.0, told.3)), Some((State::Online, 2)));
+    bench.end("pump", connection, Ending::Gone);
+    bench.pass(60_000);
+    assert_eq!((bench.told(), bench.machine.online()), (vec![], 1));
+    elsewhere(&mut bench, "pump", State::Offline, 2);
+    assert_eq!((bench.told().len(), bench.machine.online()), (1, 0));
+}
+
+#[test]
+fn a_grace_ends_where_the_device_came_to_another_gateway() {
+    let mut bench = Bench::new();
+    let connection = bench.connect("pump", 1);
+    bench.end("pump", connection, Ending::Gone);
+    elsewhere(&mut bench, "pump", State::Online, 2);
+    bench.told();
+    bench.pass(60_000);
+    assert_eq!((bench.told(), bench.machine.online()), (vec![], 1));
+    assert!(bench.machine.poll_timeout().is_none());
+}
+
+#[test]
+fn a_device_that_comes_back_is_here_again_and_saved_so() {
+    let mut bench = Bench::new();
+    bench.connect("pump", 1);
+    elsewhere(&mut bench, "pump", State::Online, 1);
+    let connection = bench.connect("pump", 1);
+    assert!(bench.machine.has_unsaved());
+    // What was read before that is older.
+    let older = Status {
+        state: State::Online,
+        since_ms: 5,
+        reason: Reason::Connected,
+        address: address(2),
+        version: Version::V5,
+    };
+    bench.machine.handle_elsewhere("pump".into(), older);
+    bench.end("pump", connection, Ending::Gone);
+    bench.pass(60_000);
+    assert_eq!(bench.told().last().map(|told| (told.0, told.3)), Some((State::Offline, 1)));
+}
+
+#[test]
+fn an_older_connection_counts_again_when_the_newer_one_has_ended_elsewhere() {
+    let mut bench = Bench::new();
+    bench.connect("pump", 1);
+    elsewhere(&mut bench, "pump", State::Online, 2);
+    elsewhere(&mut bench, "pump", State::Offline, 2);
+    assert!(bench.machine.has_unsaved());
+    assert_eq!((bench.told().last().map(|told| told.0), bench.machine.online()), (Some(State::Online), 1));
+}
+
+#[test]
+fn an_orphan_has_the_grace_and_a_device_that_is_here_is_none() {
+    let mut bench = Bench::new();
+    bench.connect("here", 1);
+    let (now, now_ms) = (bench.now(), bench.now_ms());
+    for device in ["here", "gone"] {
+        let status = Status {
+            state: State::Online,
+            since_ms: 5,
+            reason: Reason::Connected,
+            address: address(9),
+            version: Version::V5,
+        };
+        bench.machine.handle_orphan(device.into(), status, now, now_ms);
+    }
+    assert_eq!(bench.machine.online(), 2);
+    bench.told();
+    bench.pass(10_000);
+    assert_eq!(bench.told(), [(State::Offline, 0, Reason::GatewayRestarted, 9)]);
+    assert_eq!(bench.machine.online(), 1);
+}
+
 #[test]
 fn a_device_is_offline_after_the_grace_since_the_end_of_its_connection() {
     let mut bench = Bench::new();
@@ -131,7 +216,7 @@ fn after_a_restart_who_was_online_has_the_grace_to_come_back() {
     };
     let (now, now_ms) = (bench.now(), bench.now_ms());
     for (device, state) in [("back", State::Online), ("lost", State::Online), ("off", State::Offline)] {
-        bench.machine.load(device.into(), status(state, 7), now, now_ms);
+        bench.machine.load(device.into(), status(state, 7), false, now, now_ms);
     }
     assert_eq!((bench.told(), bench.machine.online()), (vec![], 2));
     bench.pass(3000);
