@@ -17,6 +17,7 @@ mod demo;
 mod edge;
 mod envelopes;
 mod export;
+mod faults;
 mod fleet;
 mod half_open;
 mod ingest;

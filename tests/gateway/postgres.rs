@@ -7,23 +7,23 @@ use sealgate::mqtt::{Packet, QoS, ReasonCode, Version};
 
 use crate::harness::{Client, Cutter, Device, Gateway, Load, Login, Postgres, Rows, eventually};
 
-const QUICK: (&str, &str) = ("ingest.retry_delay_max", "100ms");
+pub(super) const QUICK: (&str, &str) = ("ingest.retry_delay_max", "100ms");
 
 /// Rounds of a fault in one run. `SEALGATE_FAULT_ROUNDS` asks for another number.
-fn rounds(short: usize) -> usize {
+pub(super) fn rounds(short: usize) -> usize {
     std::env::var("SEALGATE_FAULT_ROUNDS").map_or(short, |rounds| rounds.parse().unwrap())
 }
 
-fn number(gateway: &Gateway, from: &str) -> u64 {
+pub(super) fn number(gateway: &Gateway, from: &str) -> u64 {
     gateway.sql(&format!("SELECT count(*) AS n FROM {from}"))[0]["n"].as_u64().unwrap()
 }
 
-fn devices(gateway: &Gateway, count: usize) -> Vec<Arc<Device>> {
+pub(super) fn devices(gateway: &Gateway, count: usize) -> Vec<Arc<Device>> {
     (0..count).map(|number| Arc::new(gateway.add_device(&format!("pump-{number}")))).collect()
 }
 
 /// What was acknowledged to a load is stored, once, and sealed by whom it names; what was not answered may be.
-fn assert_kept(gateway: &Gateway, devices: &[Arc<Device>], load: Load) {
+pub(super) fn assert_kept(gateway: &Gateway, devices: &[Arc<Device>], load: Load) {
     let reports = load.reports();
     let keys = devices.iter().map(|device| (device.id.clone(), device.key)).collect();
     let rows = Rows::verified(gateway, &keys);
@@ -39,7 +39,7 @@ fn assert_kept(gateway: &Gateway, devices: &[Arc<Device>], load: Load) {
     assert!(gateway.law_holds());
 }
 
-fn more(load: &Load, messages: usize) {
+pub(super) fn more(load: &Load, messages: usize) {
     let before = load.acknowledged();
     eventually("the load goes on", || (load.acknowledged() >= before + messages).then_some(()));
 }
@@ -142,7 +142,7 @@ fn two_gateways_on_one_database_store_an_envelope_once() {
     let said = String::from_utf8_lossy(&refusal.stderr);
     assert!(!refusal.status.success() && said.contains("master.keys"), "{said}");
     assert!(two.data_dir().is_dir(), "the refusal has made it, for nobody else to read");
-    std::fs::copy(one.data_dir().join("master.keys"), two.data_dir().join("master.keys")).unwrap();
+    two.take_keys_of(&one);
     two.restart();
     let pump = one.add_device("pump");
     // A token that one has issued opens the other.

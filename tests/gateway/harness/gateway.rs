@@ -1,8 +1,9 @@
 //! A gateway in a process of its own, on a data directory of its own.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -90,6 +91,19 @@ impl Gateway {
     /// Sets `area.key` from the next start on.
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.variables.push((variable(key), value.to_owned()));
+    }
+
+    /// Sets a variable of its environment from the next start on.
+    pub(crate) fn set_variable(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Has the master keys of another gateway, whose database it shares.
+    pub(crate) fn take_keys_of(&self, other: &Gateway) {
+        let made = DirBuilder::new().mode(0o700).create(self.data_dir());
+        assert!(made.is_ok() || self.data_dir().is_dir(), "{made:?}");
+        let [from, to] = [other, self].map(|gateway| gateway.data_dir().join("master.keys"));
+        fs::copy(from, to).unwrap();
     }
 
     /// Listens at the same addresses from the next start on, whatever happens to it.

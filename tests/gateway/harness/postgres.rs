@@ -42,6 +42,16 @@ impl Postgres {
         self.obeys("kill");
     }
 
+    /// Takes no new connections, and lets those that there are go on.
+    pub(crate) fn shut_down_smart(&self) {
+        self.obeys("smart");
+    }
+
+    /// Ends all connections, and then itself.
+    pub(crate) fn shut_down_fast(&self) {
+        self.obeys("fast");
+    }
+
     /// Starts again, on the same port and the same data.
     pub(crate) fn start_again(&self) {
         self.obeys("start");

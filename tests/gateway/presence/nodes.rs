@@ -1,8 +1,5 @@
 //! Gateways that share a database: a device is where it came to last.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
-
 use sealgate::mqtt::{Disconnect, Packet, ReasonCode, Version};
 
 use super::SHORT;
@@ -14,8 +11,7 @@ fn two() -> [Gateway; 2] {
     let mut one = Gateway::prepare_on_postgres(&[SHORT]);
     one.restart();
     let mut other = Gateway::prepare_on(one.url().to_owned(), &[SHORT]);
-    DirBuilder::new().mode(0o700).create(other.data_dir()).unwrap();
-    std::fs::copy(one.data_dir().join("master.keys"), other.data_dir().join("master.keys")).unwrap();
+    other.take_keys_of(&one);
     other.restart();
     [one, other]
 }
