@@ -29,6 +29,7 @@ mod presence;
 mod public;
 mod quarantine;
 mod readme;
+mod receipts;
 mod shutdown;
 mod simulator;
 mod tidy;
