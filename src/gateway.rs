@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -18,7 +17,7 @@ use tracing::{error, info, warn};
 use crate::auth::{self, Auth};
 use crate::broker::{self, Broker, Hub, Presence};
 use crate::config::Config;
-use crate::ingest::{Budget, Verified, Writer};
+use crate::ingest::{Budget, Outlets, Writer};
 use crate::metrics::Registry;
 use crate::proof::{self, Checkpointer};
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
@@ -62,7 +61,7 @@ pub struct Gateway {
     auth: Auth,
     broker: Broker,
     writer: Writer,
-    verified: mpsc::Receiver<Vec<Verified>>,
+    outlets: Outlets,
     edge: edge::Listener,
     identities: Vec<tls::Identity>,
     tls_metrics: tls::Metrics,
@@ -169,8 +168,8 @@ impl Gateway {
         let proof_key = masters.proof_key();
         let guard = Arc::new(Guard::new(&config.seal, masters, store.clone()));
         let budget = Budget::new(config.ingest.in_flight_bytes_max);
-        let (ingest, writer, verified) =
-            Writer::open(&config.ingest, guard.clone(), store.clone(), &registry, hub.readings_wanted());
+        let (ingest, writer, outlets) =
+            Writer::open(&config.ingest, guard.clone(), store.clone(), &registry, hub.wanted());
         let retry_window = config.ingest.retry_window;
         let broker = Broker::new(config.broker, hub, presence, broker_metrics, ingest, budget, retry_window);
         let house = edge::House::new(config.edge, auth.clone(), broker.clone(), edge::Metrics::new(&registry));
@@ -190,7 +189,7 @@ impl Gateway {
             auth,
             broker,
             writer,
-            verified,
+            outlets,
         })
     }
 
@@ -234,7 +233,7 @@ impl Gateway {
         tokio::spawn(self.upkeep.run(background_ends.clone()));
         let watcher = watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone());
         let Broker { hub, presence, .. } = self.broker.clone();
-        let publisher = broker::publish_readings(hub.clone(), self.verified);
+        let publisher = broker::publish_outlets(hub.clone(), self.outlets);
         let presence = broker::keep_presence(presence, hub, self.store.clone(), background_ends.clone());
         Running {
             edge: tokio::spawn(self.edge.run(doors_close.clone())),
@@ -262,7 +261,7 @@ impl Running {
             _ = &mut self.public => "public",
             _ = &mut self.wills => "wills",
             _ = &mut self.writer => "writer",
-            _ = &mut self.publisher => "readings",
+            _ = &mut self.publisher => "outlets",
             _ = &mut self.presence => "presence",
             _ = &mut self.admin => "admin",
             _ = &mut self.watcher => "registry",

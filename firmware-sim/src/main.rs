@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use firmware_sim::host::{
-    Content, Credentials, Encodings, Fault, FaultRates, Fleet, GatewayPolicy, Ledger, MqttVersions, Settings, Summary,
-    Tally,
+    Content, Credentials, Encodings, Fault, FaultRates, Fleet, GatewayPolicy, KeepUntil, Ledger, MqttVersions,
+    Settings, Summary, Tally,
 };
 use humantime_serde::re::humantime::parse_duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -56,6 +56,12 @@ struct Arguments {
     /// What is spoken; mixed: one device this, the next one that.
     #[arg(long, value_enum, default_value = "mixed")]
     mqtt: MqttVersions,
+    /// What lets a device drop its copy of a message; receipt: one on devices/ID/receipts, sealed by the gateway, that names it.
+    #[arg(long, value_enum, default_value = "ack")]
+    keep_until: KeepUntil,
+    /// After how long without a receipt an acknowledged message is sent again.
+    #[arg(long, value_parser = parse_duration, default_value = "10s")]
+    receipt_timeout: Duration,
     /// What chance begins with.
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -96,8 +102,8 @@ Faults: bit_flip, forged_payload, wrong_key, replay, reused_counter, duplicate_d
 dropped_connection, wrong_topic, bad_token.
 
 The table goes to standard error, the same as JSON to standard output. Ctrl-C or SIGTERM ends the measuring and waits for what is
-under way; a second one ends at once. At MQTT 3.1.1 a refusal cannot be told from success: hold a ledger against the gateway's
-counts, too.
+under way; a second one ends at once. At MQTT 3.1.1 a refusal cannot be told from success, but by a receipt
+(--keep-until receipt): hold a ledger against the gateway's counts, too.
 
 Exit codes:
   0  every device came in, everything was acknowledged, and as the specification says
@@ -224,6 +230,8 @@ fn settings(arguments: &Arguments) -> Settings {
         payload_bytes: arguments.payload_bytes,
         window: arguments.window,
         seed: arguments.seed,
+        keep_until: arguments.keep_until,
+        receipt_timeout: arguments.receipt_timeout,
         faults,
         policy: GatewayPolicy { age_max: arguments.age_max, future_tolerance: arguments.future_tolerance },
         ramp: arguments.ramp,

@@ -2,6 +2,7 @@
 //! will be.
 
 use crate::outbox::State;
+use crate::receipt::Digest;
 
 /// Room for one sealed message.
 pub trait Buffer {
@@ -19,6 +20,9 @@ pub struct Slot<B> {
     /// The place of the message among all that were put in.
     pub(crate) place: u64,
     pub(crate) packet_id: u16,
+    /// What a receipt calls the message, where one is waited for.
+    pub(crate) counter: Option<u64>,
+    pub(crate) digest: Digest,
     pub(crate) len: usize,
     pub(crate) buffer: B,
 }
@@ -38,7 +42,7 @@ pub trait Storage {
 impl<B> Slot<B> {
     /// A free place.
     pub const fn free(buffer: B) -> Self {
-        Self { state: State::Free, place: 0, packet_id: 0, len: 0, buffer }
+        Self { state: State::Free, place: 0, packet_id: 0, counter: None, digest: [0; 8], len: 0, buffer }
     }
 }
 

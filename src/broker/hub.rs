@@ -4,18 +4,19 @@
 //! its client id. At most one connection serves a session [MQTT-3.1.4-3]: a second one sends the first away, waits until that
 //! has let go, and takes the session over. What lies in a session is the session's affair; here it is moved, not looked into.
 
+mod interest;
 mod publish;
 mod retained;
 mod sessions;
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use interest::Interest;
 use sessions::{Kept, Sessions};
 
 use super::mailbox::{Bounds, Mailbox, Together};
@@ -25,11 +26,9 @@ use super::tree::{Subscriber, Tree};
 use super::will::Will;
 use super::{Config, Metrics};
 use crate::auth::{Grant, Principal};
+use crate::ingest::Wanted;
 use crate::mqtt::QoS;
 use crate::mqtt::topic::Filter;
-
-/// The first level of the topics on which verified readings are published.
-const READINGS: &str = "readings";
 
 /// What names a session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -55,14 +54,13 @@ struct Inner {
     tree: RwLock<Tree<Subscription>>,
     retained: RwLock<Retained>,
     sessions: Mutex<Sessions>,
-    /// Whether somebody may get what is published below `readings/`.
-    readings_wanted: Arc<AtomicBool>,
 }
 
 struct Subscription {
     session: SessionId,
     qos: QoS,
     echo: Echo,
+    interest: Interest,
     mailbox: Arc<Mailbox>,
 }
 
@@ -133,7 +131,6 @@ impl Hub {
             tree: RwLock::default(),
             retained: RwLock::default(),
             sessions: Mutex::default(),
-            readings_wanted: Arc::default(),
         }))
     }
 
@@ -142,9 +139,9 @@ impl Hub {
         self.0.bounds.together.clone()
     }
 
-    /// True while somebody may get what is published below `readings/`.
-    pub fn readings_wanted(&self) -> Arc<AtomicBool> {
-        self.0.readings_wanted.clone()
+    /// True while somebody may get what the gateway publishes of its own.
+    pub fn wanted(&self) -> Wanted {
+        self.sessions().interests.wanted()
     }
 
     /// Makes this connection the one that serves the session; sends another one away first. Waits until that has let go.
@@ -194,28 +191,25 @@ impl Hub {
     }
 
     fn subscribe(&self, attachment: &Attachment, filter: &Filter, qos: QoS, echo: Echo) {
-        let subscription = Subscription { session: attachment.id, qos, echo, mailbox: attachment.mailbox.clone() };
-        let is_new = self.write_tree(|tree| tree.insert(filter, subscription));
-        if is_new {
-            self.count(filter.levels().next(), 1);
+        let (interest, mailbox) = (Interest::of(filter), attachment.mailbox.clone());
+        let subscription = Subscription { session: attachment.id, qos, echo, interest, mailbox };
+        if self.write_tree(|tree| tree.insert(filter, subscription)) {
+            self.count(interest, 1);
         }
     }
 
     fn unsubscribe(&self, id: SessionId, filter: &Filter) {
         if self.write_tree(|tree| tree.remove(filter, id)) {
-            self.count(filter.levels().next(), -1);
+            self.count(Interest::of(filter), -1);
         }
     }
 
-    /// Counts a subscription that came or went, by the first level of its filter.
-    fn count(&self, first_level: Option<&str>, change: isize) {
+    /// Counts a subscription that came or went.
+    fn count(&self, interest: Interest, change: isize) {
         self.0.metrics.subscriptions.add(change as i64);
-        if !matches!(first_level, Some(READINGS | "+" | "#")) {
-            return;
+        if interest.is_some() {
+            self.sessions().interests.count(interest, change);
         }
-        let mut sessions = self.sessions();
-        sessions.readings_subscriptions = sessions.readings_subscriptions.saturating_add_signed(change);
-        self.0.readings_wanted.store(sessions.readings_subscriptions > 0, Ordering::Relaxed);
     }
 
     /// Ends what a session has in the tree.
@@ -305,9 +299,13 @@ impl Drop for Attachment {
             self.mailbox.disconnect();
             let mut removed = Vec::new();
             self.hub.write_tree(|tree| {
-                tree.retain(|subscription| subscription.session != self.id, |level| removed.push(level.to_owned()));
+                tree.retain(|subscription| {
+                    let goes = subscription.session == self.id;
+                    removed.extend(goes.then_some(subscription.interest));
+                    !goes
+                });
             });
-            removed.iter().for_each(|level| self.hub.count(Some(level.as_str()), -1));
+            removed.into_iter().for_each(|interest| self.hub.count(interest, -1));
             self.hub.release(&self.key, self.id, None);
             let_go.cancel();
         }

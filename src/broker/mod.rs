@@ -4,7 +4,8 @@
 //! where sessions meet: it knows which of them are connected or kept, and holds the subscription tree. Between a publisher and
 //! a subscriber lies the subscriber's [`Mailbox`], which has a bound; where it is full, the publisher's connection holds a message at
 //! QoS 1 for as long as the subscriber keeps up. Envelopes are not the broker's affair: what a device
-//! publishes as telemetry goes to `ingest`, and only what `ingest` has verified comes back, to be published below `readings/`.
+//! publishes as telemetry goes to `ingest`, and only what `ingest` has verified comes back, to be published below `readings/`; and
+//! what became of each message, sealed for its device, to `devices/{id}/receipts`.
 //!
 //! Of retained messages there are the gateway's own alone, a status for each device ([`Presence`]). What clients would retain, shared
 //! subscriptions and subscription identifiers are not here yet, and CONNACK says so; nor are sessions
@@ -22,8 +23,10 @@ mod mailbox;
 mod message;
 mod metrics;
 mod outbound;
+mod outlets;
 mod presence;
 mod readings;
+mod receipts;
 mod retained;
 mod session;
 mod tree;
@@ -39,8 +42,8 @@ pub use intake::Intake;
 pub use mailbox::{Mailbox, Queued, Together};
 pub use message::Message;
 pub use metrics::Metrics;
+pub use outlets::publish_outlets;
 pub use presence::{Presence, Present, keep_presence};
-pub use readings::publish_readings;
 pub use session::{
     Ended, Output, ProblemInformation, Session, SessionState, Telemetry, Terms, TopicBounds, telemetry_of,
 };

@@ -11,7 +11,7 @@ use crate::mqtt::QoS;
 use crate::mqtt::topic::Topic;
 
 /// Publishes every batch until the pipeline has ended.
-pub async fn publish_readings(hub: Hub, mut verified: mpsc::Receiver<Vec<Verified>>) {
+pub(super) async fn publish_readings(hub: Hub, mut verified: mpsc::Receiver<Vec<Verified>>) {
     while let Some(batch) = verified.recv().await {
         for message in batch.iter().filter_map(message) {
             hub.publish(&Arc::new(message), None);

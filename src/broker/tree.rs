@@ -77,18 +77,9 @@ impl<S: Subscriber> Tree<S> {
         });
     }
 
-    /// Takes out every subscription that `keep` does not want, and calls `removed` with the first level of its filter.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut(&S) -> bool, mut removed: impl FnMut(&str)) {
-        let root = &mut self.root;
-        root.below.retain(|subscriber| keep_or(keep(subscriber), || removed(ALL_BELOW)));
-        if let Some(branch) = &mut root.any {
-            branch.retain(&mut keep, &mut || removed(ANY_LEVEL));
-        }
-        root.any.take_if(|branch| branch.is_empty());
-        root.children.retain(|name, branch| {
-            branch.retain(&mut keep, &mut || removed(name));
-            !branch.is_empty()
-        });
+    /// Takes out every subscription that `keep` does not want.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&S) -> bool) {
+        self.root.retain(&mut keep);
     }
 }
 
@@ -140,15 +131,15 @@ impl<S: Subscriber> Node<S> {
         }
     }
 
-    fn retain(&mut self, keep: &mut impl FnMut(&S) -> bool, removed: &mut impl FnMut()) {
-        self.here.retain(|subscriber| keep_or(keep(subscriber), &mut *removed));
-        self.below.retain(|subscriber| keep_or(keep(subscriber), &mut *removed));
+    fn retain(&mut self, keep: &mut impl FnMut(&S) -> bool) {
+        self.here.retain(&mut *keep);
+        self.below.retain(&mut *keep);
         if let Some(branch) = &mut self.any {
-            branch.retain(keep, removed);
+            branch.retain(keep);
         }
         self.any.take_if(|branch| branch.is_empty());
         self.children.retain(|_, branch| {
-            branch.retain(keep, removed);
+            branch.retain(keep);
             !branch.is_empty()
         });
     }
@@ -156,13 +147,6 @@ impl<S: Subscriber> Node<S> {
     fn is_empty(&self) -> bool {
         self.children.is_empty() && self.any.is_none() && self.here.is_empty() && self.below.is_empty()
     }
-}
-
-fn keep_or(keep: bool, mut removed: impl FnMut()) -> bool {
-    if !keep {
-        removed();
-    }
-    keep
 }
 
 #[cfg(test)]

@@ -7,6 +7,17 @@ use crate::store::Kept;
 
 label! { Kept as "kept": Quarantined = "yes", OverBound = "over_bound" }
 
+/// Why a device is not told what became of a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LeftOut {
+    /// As many wait to be told as may.
+    Full,
+    /// No key of the device is valid.
+    NoKey,
+}
+
+label! { LeftOut as "cause": Full = "full", NoKey = "no_key" }
+
 /// The pipeline's own series.
 #[derive(Clone)]
 pub struct Metrics {
@@ -16,6 +27,8 @@ pub struct Metrics {
     commit_failures: IntCounter,
     acknowledgement_seconds: Histogram,
     unpublished: IntCounter,
+    receipts: IntCounter,
+    receipts_left_out: CountBy<LeftOut>,
 }
 
 impl Metrics {
@@ -41,6 +54,11 @@ impl Metrics {
                 "sealgate_ingest_unpublished_total",
                 "Stored messages whose readings were not published, because subscribers fell behind.",
             ),
+            receipts: registry.counter("sealgate_ingest_receipts_total", "Messages that a sealed receipt names."),
+            receipts_left_out: registry.counter_by(
+                "sealgate_ingest_receipts_left_out_total",
+                "Messages that no receipt names, though their device may have listened.",
+            ),
         }
     }
 
@@ -64,6 +82,14 @@ impl Metrics {
         if let Some(kept) = kept {
             self.quarantined.inc(kept);
         }
+    }
+
+    pub(super) fn receipts_sealed(&self, messages: usize) {
+        self.receipts.inc_by(messages as u64);
+    }
+
+    pub(super) fn receipts_left_out(&self, cause: LeftOut, messages: usize) {
+        self.receipts_left_out.add(cause, messages as u64);
     }
 
     pub(super) fn unpublished(&self, messages: usize) {

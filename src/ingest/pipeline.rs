@@ -12,9 +12,10 @@ use tracing::warn;
 
 use super::content::BadPayload;
 use super::ledger::{EncodingLabel, Origin, Receipt};
+use super::notes::{Name, Note, Notes};
 use super::{Cause, Config, Inbox, Ledger, Permit, Settled, content};
 use crate::metrics::Label;
-use crate::seal::{Genuine, Guard, Reason, Refusal, Sender};
+use crate::seal::{Genuine, Guard, Header, Reason, Refusal, Sender};
 use crate::store::{Accepted, Entry, Reading, Refused, Value};
 
 /// Up to this size a payload does not keep the buffer that it came in, which may be four times as large (`edge`, READ_BYTES_BUSY).
@@ -51,6 +52,7 @@ pub struct Ingest {
     guard: Arc<Guard>,
     ledger: Ledger,
     jobs: mpsc::UnboundedSender<Job>,
+    notes: Notes,
     retry_delay_max: Duration,
 }
 
@@ -68,14 +70,21 @@ pub(super) struct Pending {
     pub(super) encoding: EncodingLabel,
     /// Set where the message is refused already.
     pub(super) refused: Option<(Reason, Option<Box<str>>)>,
+    /// Set where somebody may hear what becomes of it.
+    pub(super) name: Option<Box<Name>>,
     pub(super) _permit: Permit,
 }
 
 impl Ingest {
     /// The door, and the receiving end for the writer.
-    pub(super) fn new(config: &Config, guard: Arc<Guard>, ledger: Ledger) -> (Self, mpsc::UnboundedReceiver<Job>) {
+    pub(super) fn new(
+        config: &Config,
+        guard: Arc<Guard>,
+        ledger: Ledger,
+        notes: Notes,
+    ) -> (Self, mpsc::UnboundedReceiver<Job>) {
         let (jobs, queue) = mpsc::unbounded_channel();
-        (Ingest { guard, ledger, jobs, retry_delay_max: config.retry_delay_max }, queue)
+        (Ingest { guard, ledger, jobs, notes, retry_delay_max: config.retry_delay_max }, queue)
     }
 
     /// Counts a message as received; its receipt settles into `inbox` under `ticket`.
@@ -86,7 +95,7 @@ impl Ingest {
     /// Takes a message on. Never waits: its receipt settles later, and gives back `permit`, its part of the common bound in bytes.
     pub fn submit(&self, delivery: Delivery, receipt: Receipt, permit: Permit) {
         match self.guard.known(&delivery.device_id) {
-            Some(sender) => self.judge(delivery, receipt, permit, Some(&sender)),
+            Some(sender) => self.judge(delivery, receipt, permit, Some(sender)),
             None => drop(tokio::spawn(self.clone().look_up_and_judge(delivery, receipt, permit))),
         }
     }
@@ -102,7 +111,7 @@ impl Ingest {
             // The writer takes nothing any more, so nobody has to wait for the registry.
             () = self.jobs.closed() => return receipt.give_up(Cause::Shutdown),
         };
-        self.judge(delivery, receipt, permit, sender.as_deref());
+        self.judge(delivery, receipt, permit, sender);
     }
 
     /// Asks the registry until it answers.
@@ -118,8 +127,8 @@ impl Ingest {
         }
     }
 
-    fn judge(&self, delivery: Delivery, receipt: Receipt, mut permit: Permit, sender: Option<&Sender>) {
-        let judged = match self.guard.judge(&delivery.payload, sender, delivery.received_at_ms) {
+    fn judge(&self, delivery: Delivery, receipt: Receipt, mut permit: Permit, sender: Option<Arc<Sender>>) {
+        let judged = match self.guard.judge(&delivery.payload, sender.as_deref(), delivery.received_at_ms) {
             Ok(genuine) => accept(&delivery, &genuine),
             Err(refusal) => refuse(&delivery, refusal, None),
         };
@@ -128,12 +137,14 @@ impl Ingest {
         {
             permit.grow(bytes);
         }
+        let name = self.notes.are_wanted().then(|| Box::new(Name::new(&delivery, sender, judged.header.as_ref())));
         let pending = Pending {
             receipt,
             received_at: delivery.received_at,
             origin: delivery.origin,
             encoding: judged.encoding,
             refused: judged.refused,
+            name,
             _permit: permit,
         };
         // Without a writer the job is dropped, and its receipt says Lost.
@@ -167,20 +178,17 @@ const FORGOTTEN: &str = "its counter is not above those that retention has dropp
 struct Judged {
     entry: Entry,
     encoding: EncodingLabel,
+    header: Option<Header>,
     refused: Option<(Reason, Option<Box<str>>)>,
 }
 
 fn accept(delivery: &Delivery, genuine: &Genuine<'_>) -> Judged {
-    let encoding = genuine.header.encoding;
     match decode(&delivery.device_id, &delivery.payload, delivery.received_at_ms, genuine) {
         Ok(accepted) => {
-            let encoding = EncodingLabel::from(Some(encoding));
-            Judged { entry: Entry::Accepted(accepted), encoding, refused: None }
+            let encoding = EncodingLabel::from(Some(genuine.header.encoding));
+            Judged { entry: Entry::Accepted(accepted), encoding, header: Some(genuine.header), refused: None }
         }
-        Err(bad) => {
-            let refusal = Refusal { reason: Reason::BadPayload, encoding: Some(encoding), unless_stored: None };
-            refuse(delivery, refusal, Some(bad.to_string().into()))
-        }
+        Err(bad) => refuse(delivery, Refusal::bad_payload(genuine), Some(bad.to_string().into())),
     }
 }
 
@@ -216,10 +224,15 @@ fn refuse(delivery: &Delivery, refusal: Refusal, detail: Option<Box<str>>) -> Ju
         bytes: delivery.payload.clone(),
         unless_stored: refusal.unless_stored,
     });
-    Judged { entry, encoding, refused: Some((refusal.reason, detail)) }
+    Judged { entry, encoding, header: refusal.header, refused: Some((refusal.reason, detail)) }
 }
 
 impl Pending {
+    /// What its device is to be told, if somebody may hear of it.
+    pub(super) fn note(&mut self, settled: &Settled) -> Option<Note> {
+        self.name.take()?.note(settled)
+    }
+
     /// What the store's outcome means for the sender.
     pub(super) fn settled(&mut self, outcome: crate::store::Outcome) -> Settled {
         use crate::store::Outcome;

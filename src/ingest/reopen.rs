@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::pipeline::decode;
-use crate::seal::{Guard, Reason, Refusal};
+use crate::seal::{Guard, Refusal};
 use crate::store::{Accepted, StoreError};
 
 /// What goes into the store of `message`, which `device_id` sent at `received_at_ms`; or why it is refused again.
@@ -23,8 +23,6 @@ pub async fn reopen(
     };
     let judged = guard.judge(message, sender.as_deref(), received_at_ms);
     Ok(judged.and_then(|genuine| {
-        let encoding = Some(genuine.header.encoding);
-        let bad_payload = Refusal { reason: Reason::BadPayload, encoding, unless_stored: None };
-        decode(device_id, message, received_at_ms, &genuine).map_err(|_| bad_payload)
+        decode(device_id, message, received_at_ms, &genuine).map_err(|_| Refusal::bad_payload(&genuine))
     }))
 }

@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use super::notes::{Note, Notes};
 use super::pipeline::{Job, Pending};
-use super::{Cause, Config, Ingest, Ledger, Metrics, Settled};
+use super::{Cause, Config, Ingest, Ledger, Metrics, Notary, Receipt, Settled};
 use crate::metrics::Registry;
 use crate::seal::Guard;
 use crate::store::{Accepted, CommitError, Doubt, Entry, Kept, Outcome, Reading, Store};
@@ -32,6 +33,23 @@ pub struct Verified {
     pub device_id: Arc<str>,
     /// What it says.
     pub readings: Vec<Reading>,
+}
+
+/// What somebody outside may get of what the writer has settled; what nobody may get is not made.
+#[derive(Clone, Default)]
+pub struct Wanted {
+    /// Verified readings.
+    pub readings: Arc<AtomicBool>,
+    /// What became of messages.
+    pub receipts: Arc<AtomicBool>,
+}
+
+/// Where it is got.
+pub struct Outlets {
+    /// The readings of what was stored, batch by batch.
+    pub verified: mpsc::Receiver<Vec<Verified>>,
+    /// What devices are told about their messages.
+    pub notary: Notary,
 }
 
 /// All hands that write.
@@ -63,28 +81,30 @@ struct Hand {
     ledger: Ledger,
     metrics: Metrics,
     verified: mpsc::Sender<Vec<Verified>>,
-    listened_to: Arc<AtomicBool>,
+    wanted: Wanted,
+    notes: Notes,
     retry_delay_max: Duration,
 }
 
 impl Writer {
-    /// The pipeline's two ends, and the stream of what was verified. While `listened_to` is false that stream stays empty.
+    /// The pipeline's two ends, and where what is `wanted` comes out.
     pub fn open(
         config: &Config,
         guard: Arc<Guard>,
         store: Store,
         registry: &Registry,
-        listened_to: Arc<AtomicBool>,
-    ) -> (Ingest, Writer, mpsc::Receiver<Vec<Verified>>) {
+        wanted: Wanted,
+    ) -> (Ingest, Writer, Outlets) {
         let ledger = Ledger::default();
         registry.keep(ledger.clone());
         let metrics = Metrics::new(registry);
-        let (ingest, jobs) = Ingest::new(config, guard, ledger.clone());
+        let (notes, notary) = Notes::open(wanted.receipts.clone(), guard.clone(), metrics.clone());
+        let (ingest, jobs) = Ingest::new(config, guard, ledger.clone(), notes.clone());
         let (verified, published) = mpsc::channel(VERIFIED_BATCHES_MAX);
         let Config { batch_rows_max, batch_bytes_max, retry_delay_max, .. } = *config;
         let queue = Queue { jobs, carried: None, batch_rows_max, batch_bytes_max };
-        let hand = Hand { store, ledger, metrics, verified, listened_to, retry_delay_max };
-        (ingest, Writer { hand, queue: Arc::new(Mutex::new(queue)) }, published)
+        let hand = Hand { store, ledger, metrics, verified, wanted, notes, retry_delay_max };
+        (ingest, Writer { hand, queue: Arc::new(Mutex::new(queue)) }, Outlets { verified: published, notary })
     }
 
     /// Writes until every [`Ingest`] is gone and the queue is empty, or until `give_up`.
@@ -210,18 +230,21 @@ impl Hand {
         let now = now();
         let metrics = &self.metrics;
         metrics.acknowledged(pending.iter().map(|pending| now.saturating_duration_since(pending.received_at)));
+        let mut notes: Vec<Note> = Vec::new();
         let settled = pending.into_iter().zip(outcomes).map(|(mut pending, outcome)| {
             metrics.kept(kept(&outcome));
             let settled = pending.settled(outcome);
+            notes.extend(pending.note(&settled));
             (pending.receipt, settled)
         });
-        let settled: Vec<(super::Receipt, Settled)> = settled.collect();
+        let settled: Vec<(Receipt, Settled)> = settled.collect();
         self.ledger.settle_all(settled);
+        self.notes.leave(notes);
     }
 
     /// Hands the readings of what is stored now to whoever publishes them.
     fn publish(&self, entries: Vec<Entry>, outcomes: &[Outcome]) {
-        if !self.listened_to.load(Ordering::Relaxed) {
+        if !self.wanted.readings.load(Ordering::Relaxed) {
             return;
         }
         let stored = entries.into_iter().zip(outcomes).filter(|(_, outcome)| matches!(outcome, Outcome::Stored));

@@ -30,6 +30,11 @@ impl Sender {
         self.keys.iter().find(|(valid, _)| *valid == version).map(|(_, key)| key)
     }
 
+    /// The newest version that opens now.
+    pub(super) fn newest_key_version(&self) -> Option<u8> {
+        self.keys.iter().map(|(version, _)| *version).max()
+    }
+
     /// The sender that `device` is; none: its name is not one that seals can bear.
     pub(crate) fn new(device: &Device, masters: &MasterKeys) -> Option<Self> {
         let id: DeviceId = device.device_id.parse().ok()?;
@@ -99,6 +104,12 @@ impl Guard {
             self.senders.remove(device_id);
         }
         Ok(Some(sender))
+    }
+
+    /// The sender of that name with every key that is derived for it, whatever the registry says.
+    pub(super) fn derived(&self, device_id: &str, row: i64, state: State) -> Option<Sender> {
+        let device = Device { row, device_id: device_id.into(), state, key_version_min: 1, created_at_ms: 0 };
+        Sender::new(&device, &self.masters)
     }
 
     /// Forgets what the registry may have changed.

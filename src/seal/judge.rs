@@ -35,8 +35,19 @@ pub struct Refusal {
     pub reason: Reason,
     /// Which encoding its first byte claims.
     pub encoding: Option<Encoding>,
+    /// What it says of itself, as far as it could be read; nobody has vouched for it.
+    pub header: Option<Header>,
     /// The answer is "stored" if this same envelope is: a retry of what was good must not turn bad with time.
     pub unless_stored: Option<Seen>,
+}
+
+impl Refusal {
+    /// Of an envelope that is genuine, and whose payload cannot be read.
+    pub fn bad_payload(genuine: &Genuine<'_>) -> Self {
+        let Header { encoding, .. } = genuine.header;
+        let header = Some(genuine.header);
+        Refusal { reason: Reason::BadPayload, encoding: Some(encoding), header, unless_stored: None }
+    }
 }
 
 /// Judges `bytes` as sent by `sender` (none: nobody of that name is known) and received at `now_ms`.
@@ -48,10 +59,11 @@ pub fn judge<'a>(
     now_ms: i64,
 ) -> Result<Genuine<'a>, Refusal> {
     let encoding = Encoding::of(bytes.first().copied());
-    let refuse = |reason, unless_stored| Refusal { reason, encoding, unless_stored };
+    let unread = |reason| Refusal { reason, encoding, header: None, unless_stored: None };
 
-    let sealed = Sealed::parse(bytes, policy).map_err(|reason| refuse(reason, None))?;
+    let sealed = Sealed::parse(bytes, policy).map_err(unread)?;
     let header = *sealed.header();
+    let refuse = |reason, unless_stored| Refusal { reason, encoding, header: Some(header), unless_stored };
     let sender = sender.ok_or_else(|| refuse(Reason::UnknownDevice, None))?;
     if sender.state == State::Disabled {
         return Err(refuse(Reason::DeviceDisabled, None));

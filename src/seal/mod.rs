@@ -2,7 +2,7 @@
 //!
 //! Two things live here. [`MasterKeys`] are the secrets that every derived device key comes from. The [`Guard`] knows the
 //! devices (a bounded cache over the registry) and [judges](judge()) one envelope in the order that the specification gives:
-//! length, CRC, header, sender, key, HMAC, time. What the payload *says*, and whether its counter was used before, are the
+//! length, CRC, header, sender, key, HMAC, time. A [`Sender`] seals what its device is told in return. What the payload *says*, and whether its counter was used before, are the
 //! affairs of `ingest` and `store`.
 
 pub mod config;
@@ -10,6 +10,7 @@ mod guard;
 mod judge;
 mod master_keys;
 mod proof_key;
+mod receipt;
 
 pub use config::Config;
 pub use guard::{Guard, Sender};

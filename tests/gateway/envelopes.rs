@@ -44,7 +44,7 @@ fn acceptance(gateway: &Gateway, version: &str, policy: &Value) {
         "service": service_json(&service),
         "stale_after_secs": policy["stale_after_secs"],
         "duplicate_origin": policy["duplicate_origin"],
-        "receipts": false,
+        "receipts": true,
     });
     let mut script = Command::new(PYTHON)
         .arg(format!("{CLIENTS}/acceptance.py"))

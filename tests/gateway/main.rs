@@ -31,6 +31,7 @@ mod proof;
 mod public;
 mod quarantine;
 mod readme;
+mod receipts;
 mod retention;
 mod shutdown;
 mod simulator;

@@ -81,6 +81,19 @@ fn a_run_ends_with_a_table_and_json_and_leaves_a_ledger() {
 }
 
 #[test]
+fn devices_that_wait_for_receipts_tell_of_them() {
+    let world = World::new(2);
+    let arguments = ["--messages", "10", "--rate", "100", "--keep-until", "receipt", "--fault", "wrong_key=0.5"];
+    let output = world.run(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let receipts = &summary(&output)["receipts"];
+    assert!(receipts["believed"].as_u64().unwrap() > 0, "{receipts}");
+    let refused = receipts["refused"]["bad_seal"].as_u64().unwrap();
+    assert!(refused > 0, "{receipts}");
+    assert!(said(&output).contains(&format!("refused, as receipts said: bad_seal {refused}\n")), "{}", said(&output));
+}
+
+#[test]
 fn a_second_boot_uses_no_counter_again() {
     let world = World::new(2);
     for boot in 1..=3 {
@@ -128,6 +141,7 @@ fn mistakes_are_told_before_anything_is_sent_or_written() {
         (&["--rate", "1e10"], "more than 0"),
         (&["--payload-bytes", "100000"], "48,000 bytes at most"),
         (&["--ramp", "100000000d"], "ten years"),
+        (&["--receipt-timeout", "0s"], "more than 0"),
         (&["--faults", "0.2"], "probabilities"),
         (&["--devices", "2"], "there are credentials for 1"),
         (&["--fault", "rust=1"], "bit_flip"),

@@ -24,6 +24,8 @@ pub(super) enum Trouble {
     NoWelcome,
     #[error("the gateway refused the login: {0}")]
     Refused(String),
+    #[error("the gateway refused the subscription to receipts: {0}")]
+    NotSubscribed(String),
     #[error("the gateway ended the connection: {0}")]
     Goodbye(String),
     #[error("the gateway closed the connection")]
@@ -120,6 +122,16 @@ impl Connection {
     /// Writes a message behind what is unsent.
     pub(super) fn publish(&mut self, topic: &str, publish: &Publish<'_>) {
         link::publish(self.version, topic, publish, &mut self.out);
+    }
+
+    /// Asks for what is published to `topic`.
+    pub(super) fn subscribe(&mut self, topic: &str) {
+        link::subscribe(self.version, topic, &mut self.out);
+    }
+
+    /// Acknowledges a message for the device.
+    pub(super) fn acknowledge(&mut self, packet_id: u16) {
+        link::acknowledge(self.version, packet_id, &mut self.out);
     }
 
     /// The next whole packet of what has come.

@@ -48,6 +48,8 @@ pub(super) struct Driver {
     token: Option<Held>,
     backoff: Backoff,
     pace: Pace,
+    /// When the device was made: its uptime is counted from there.
+    booted_at: Instant,
     /// The connection is about to break, as a fault.
     dropping: bool,
     was_connected: bool,
@@ -85,6 +87,7 @@ impl Driver {
             token: None,
             backoff,
             pace,
+            booted_at: now(),
             dropping: false,
             was_connected: false,
         }
@@ -139,6 +142,10 @@ impl Driver {
             }
         };
         self.unit.handle_connected();
+        if let Some(topic) = self.unit.receipts_topic() {
+            // Before the first message: what becomes of that is told to who has subscribed.
+            connection.subscribe(topic);
+        }
         let first = !std::mem::replace(&mut self.was_connected, true);
         self.shared.tally.change(|counts| {
             counts.connected += 1;
@@ -203,6 +210,7 @@ impl Driver {
             // What changes from here on wakes the wait below.
             self.shared.phase.borrow_and_update();
             self.measure();
+            self.unit.handle_timeout(self.uptime_ms());
             self.write_messages(connection);
             if self.dropping {
                 self.dropping = false;
@@ -270,8 +278,15 @@ impl Driver {
                 Incoming::Ack(packet_id, answer) => {
                     // Not before: a gateway that lets a fleet in and then fails is no gateway to come back to at once.
                     self.backoff.handle_connected();
-                    self.unit.handle_ack(packet_id, &answer);
+                    self.unit.handle_ack(packet_id, &answer, self.uptime_ms());
                 }
+                Incoming::Message(topic, packet_id, payload) => {
+                    if packet_id > 0 {
+                        connection.acknowledge(packet_id);
+                    }
+                    self.unit.handle_message(&topic, &payload);
+                }
+                Incoming::NotSubscribed(code) => return Err(Trouble::NotSubscribed(code)),
                 Incoming::Goodbye(code) => return Err(Trouble::Goodbye(code)),
                 Incoming::Welcome(_) | Incoming::Refused(_) | Incoming::Other => {}
             }
@@ -288,7 +303,12 @@ impl Driver {
     fn wake_at(&self, ping_at: Instant) -> Instant {
         let reading = self.pace.poll_timeout().filter(|_| self.is_measuring() && self.unit.has_room());
         let renewal = self.renew_at().map(|at| if now() >= at { at + RENEWAL_PATIENCE } else { at });
-        [reading, renewal].into_iter().flatten().fold(ping_at, Instant::min)
+        let receipt = self.unit.poll_timeout().map(|uptime_ms| self.booted_at + Duration::from_millis(uptime_ms));
+        [reading, renewal, receipt].into_iter().flatten().fold(ping_at, Instant::min)
+    }
+
+    fn uptime_ms(&self) -> u64 {
+        u64::try_from((now() - self.booted_at).as_millis()).unwrap_or(u64::MAX)
     }
 
     fn is_finished(&self) -> bool {

@@ -38,6 +38,10 @@ pub(super) enum Incoming {
     Refused(String),
     /// A message is acknowledged.
     Ack(u16, Answer),
+    /// A subscription is refused, with this code.
+    NotSubscribed(String),
+    /// A message for the device: its topic, its packet id (0 at QoS 0), and what it says.
+    Message(Bytes, u16, Bytes),
     /// The gateway ends the connection, with this code.
     Goodbye(String),
     /// Nothing that matters here.
@@ -62,6 +66,9 @@ pub(super) struct BadPacket(String);
 
 /// The largest packet that is read.
 const PACKET_BYTES_MAX: usize = 64 * 1024;
+
+/// The one packet id that no message of a device has.
+const SUBSCRIBE_ID: u16 = u16::MAX;
 
 /// Puts a CONNECT behind what is in `out`.
 pub(super) fn connect(version: MqttVersion, id: &str, token: &str, keep_alive_secs: u16, out: &mut BytesMut) {
@@ -104,6 +111,32 @@ pub(super) fn publish(version: MqttVersion, topic: &str, publish: &Publish<'_>, 
     debug_assert!(written, "a message is no longer than a packet of MQTT");
 }
 
+/// Puts a SUBSCRIBE at QoS 1 to one topic behind what is in `out`.
+pub(super) fn subscribe(version: MqttVersion, topic: &str, out: &mut BytesMut) {
+    let written = match version {
+        MqttVersion::V311 => {
+            let mut packet = v4::Subscribe::new(topic, mqttbytes::QoS::AtLeastOnce);
+            packet.pkid = SUBSCRIBE_ID;
+            packet.write(out).is_ok()
+        }
+        MqttVersion::V5 => {
+            let mut packet = v5::Subscribe::new(v5::Filter::new(topic, mqttbytes5::QoS::AtLeastOnce), None);
+            packet.pkid = SUBSCRIBE_ID;
+            packet.write(out).is_ok()
+        }
+    };
+    debug_assert!(written, "a topic is no longer than a string of MQTT");
+}
+
+/// Puts a PUBACK behind what is in `out`.
+pub(super) fn acknowledge(version: MqttVersion, packet_id: u16, out: &mut BytesMut) {
+    let written = match version {
+        MqttVersion::V311 => v4::PubAck::new(packet_id).write(out).is_ok(),
+        MqttVersion::V5 => v5::PubAck::new(packet_id, None).write(out).is_ok(),
+    };
+    debug_assert!(written, "four bytes");
+}
+
 /// Puts a PINGREQ behind what is in `out`.
 pub(super) fn ping(out: &mut BytesMut) {
     let written = v4::PingReq.write(out);
@@ -137,6 +170,10 @@ fn of_v4(packet: v4::Packet) -> Incoming {
         v4::Packet::ConnAck(ack) if ack.code == v4::ConnectReturnCode::Success => Incoming::Welcome(None),
         v4::Packet::ConnAck(ack) => Incoming::Refused(format!("{:?}", ack.code)),
         v4::Packet::PubAck(ack) => Incoming::Ack(ack.pkid, Answer::Silent),
+        v4::Packet::SubAck(ack) if ack.return_codes.contains(&v4::SubscribeReasonCode::Failure) => {
+            Incoming::NotSubscribed("Failure".to_owned())
+        }
+        v4::Packet::Publish(publish) => Incoming::Message(publish.topic.into(), publish.pkid, publish.payload),
         _ => Incoming::Other,
     }
 }
@@ -152,6 +189,11 @@ fn of_v5(packet: v5::Packet) -> Incoming {
             let words = ack.properties.and_then(|properties| properties.reason_string);
             Incoming::Ack(ack.pkid, answer(code, words))
         }
+        v5::Packet::SubAck(ack) => match ack.return_codes.first() {
+            Some(v5::SubscribeReasonCode::Success(_)) | None => Incoming::Other,
+            Some(code) => Incoming::NotSubscribed(format!("{code:?}")),
+        },
+        v5::Packet::Publish(publish) => Incoming::Message(publish.topic, publish.pkid, publish.payload),
         v5::Packet::Disconnect(goodbye) => Incoming::Goodbye(format!("{:?}", goodbye.reason_code)),
         _ => Incoming::Other,
     }
@@ -193,6 +235,32 @@ mod tests {
         let mut again = received.clone();
         assert_eq!(decode(MqttVersion::V311, &mut received).unwrap(), Some(Incoming::Ack(7, Answer::Silent)));
         assert_eq!(decode(MqttVersion::V5, &mut again).unwrap(), Some(Incoming::Ack(7, Answer::Accepted)));
+    }
+
+    #[test]
+    fn a_receipt_comes_with_its_topic_and_is_acknowledged() {
+        for version in [MqttVersion::V311, MqttVersion::V5] {
+            let message = Publish { packet_id: 7, attempt: Attempt::First, bytes: b"sealed" };
+            let (mut received, mut out) = (BytesMut::new(), BytesMut::new());
+            publish(version, "devices/a/receipts", &message, &mut received);
+            let message = Incoming::Message("devices/a/receipts".into(), 7, "sealed".into());
+            assert_eq!(decode(version, &mut received).unwrap(), Some(message));
+            acknowledge(version, 7, &mut out);
+            assert_eq!(&out[..], [0x40, 2, 0, 7]);
+        }
+    }
+
+    #[test]
+    fn a_subscription_that_is_refused_is_told() {
+        let mut out = BytesMut::new();
+        subscribe(MqttVersion::V311, "a/b", &mut out);
+        assert_eq!(&out[..], b"\x82\x08\xff\xff\x00\x03a/b\x01");
+        let mut refused = BytesMut::from(&[0x90, 3, 0xff, 0xff, 0x80][..]);
+        let told = decode(MqttVersion::V311, &mut refused).unwrap();
+        assert_eq!(told, Some(Incoming::NotSubscribed("Failure".to_owned())));
+        let mut refused = BytesMut::from(&[0x90, 4, 0xff, 0xff, 0, 0x87][..]);
+        let told = decode(MqttVersion::V5, &mut refused).unwrap();
+        assert_eq!(told, Some(Incoming::NotSubscribed("NotAuthorized".to_owned())));
     }
 
     #[test]

@@ -9,7 +9,7 @@
 //! | `credentials` | what `sealgate device add` printed |
 //! | `sensor` | readings that look like some |
 //! | `fault`, `forge` | what can go wrong, how it is done to an envelope, and what the specification says of it |
-//! | `unit` | one device: readings in, messages out, acknowledgements back; pure |
+//! | `unit` | one device: readings in, messages out, acknowledgements and receipts back; pure |
 //! | `driver`, `connection`, `pace`, `token`, `link` | one device's clock, socket, rate, login and language |
 //! | `fleet` | all of them |
 //! | `tally`, `ledger`, `summary` | what was sent and acknowledged: counted, written down, told |
@@ -37,7 +37,7 @@ pub use fleet::Fleet;
 pub use ledger::{Acknowledged, Ledger};
 pub use link::MqttVersion;
 pub use settings::{
-    BadSettings, Content, Encodings, GatewayPolicy, MqttVersions, PAYLOAD_BYTES_MAX, RATE_MAX, Settings,
+    BadSettings, Content, Encodings, GatewayPolicy, KeepUntil, MqttVersions, PAYLOAD_BYTES_MAX, RATE_MAX, Settings,
 };
 pub use summary::{Row, Summary};
-pub use tally::{Cell, Counts, Tally};
+pub use tally::{Cell, Counts, Receipts, Tally};

@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::fault::FaultRates;
 use super::link::MqttVersion;
-use crate::Counter;
 use crate::seal::Encoding;
+use crate::{Counter, Keep};
 
 /// All that a fleet is told. The number of devices is that of their credentials.
 #[derive(Clone, Debug)]
@@ -36,6 +36,10 @@ pub struct Settings {
     pub seed: u64,
     /// How often the fleet has been booted: greater than ever before for these credentials, or counters are used again.
     pub boot_count: u32,
+    /// What lets a device drop its copy of a message.
+    pub keep_until: KeepUntil,
+    /// How long after its acknowledgement a message waits for its receipt until it is sent again, if it is kept for one.
+    pub receipt_timeout: Duration,
     /// What goes wrong, and how often.
     pub faults: FaultRates,
     /// What the gateway thinks of time.
@@ -64,6 +68,8 @@ impl Default for Settings {
             window: 32,
             seed: 0,
             boot_count: 0,
+            keep_until: KeepUntil::Ack,
+            receipt_timeout: Duration::from_secs(10),
             faults: FaultRates::default(),
             policy: GatewayPolicy::default(),
             ramp: Duration::ZERO,
@@ -86,8 +92,12 @@ impl Settings {
         if self.payload_bytes > PAYLOAD_BYTES_MAX {
             return Err(BadSettings::PayloadBytes);
         }
-        let times = [self.policy.age_max.unwrap_or_default(), self.policy.future_tolerance, self.ramp];
-        if times.iter().any(|time| *time > TIME_MAX) {
+        if self.receipt_timeout.is_zero() {
+            return Err(BadSettings::ReceiptTimeout);
+        }
+        let policy = [self.policy.age_max.unwrap_or_default(), self.policy.future_tolerance];
+        let times = policy.into_iter().chain([self.ramp, self.receipt_timeout]);
+        if times.into_iter().any(|time| time > TIME_MAX) {
             return Err(BadSettings::Time);
         }
         if self.boot_count > BOOT_COUNT_MAX || Counter::at_boot(self.boot_count).is_err() {
@@ -117,6 +127,9 @@ pub enum BadSettings {
     /// No envelope of the gateway's default limit holds it.
     #[error("a payload has 48,000 bytes at most: in the longest encoding that is an envelope of 64 KiB")]
     PayloadBytes,
+    /// What is sent again at once never waits.
+    #[error("a receipt has to be waited for: its time-out must be more than 0")]
+    ReceiptTimeout,
     /// Nobody waits as long.
     #[error("a time must be ten years at most")]
     Time,
@@ -159,6 +172,15 @@ pub enum MqttVersions {
     V5,
     /// One and the other in turn.
     Mixed,
+}
+
+/// What lets a device drop its copy of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KeepUntil {
+    /// PUBACK.
+    Ack,
+    /// A receipt on `devices/{id}/receipts`, sealed under the device's key, that names the message.
+    Receipt,
 }
 
 /// How the devices of a fleet seal.
@@ -204,6 +226,17 @@ impl Encodings {
             Encodings::Cose => Encoding::Cose,
             Encodings::Jws => Encoding::Jws,
             Encodings::Mixed => IN_TURN[place / 2 % IN_TURN.len()],
+        }
+    }
+}
+
+impl KeepUntil {
+    /// The same to the device, whose time-out is so long.
+    pub(super) fn of(self, receipt_timeout: Duration) -> Keep {
+        let patience_ms = u64::try_from(receipt_timeout.as_millis()).unwrap_or(u64::MAX);
+        match self {
+            KeepUntil::Ack => Keep::UntilAck,
+            KeepUntil::Receipt => Keep::UntilReceipt { patience_ms: patience_ms.max(1) },
         }
     }
 }

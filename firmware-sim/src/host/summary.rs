@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::fault::{Expected, Fault};
 use super::fleet::Plan;
-use super::tally::{Cell, Counts};
+use super::tally::{Cell, Counts, Receipts};
 
 /// The counts at the end.
 #[derive(Clone, Debug, Serialize)]
@@ -22,7 +22,7 @@ pub struct Summary {
     pub unmade: u64,
     /// Messages that were made.
     pub messages: u64,
-    /// Those that were acknowledged.
+    /// Those that were acknowledged; where devices wait for receipts, those that a receipt named.
     pub acknowledged: u64,
     /// Those that were not: left over.
     pub left_over: u64,
@@ -42,6 +42,8 @@ pub struct Summary {
     pub surprises: u64,
     /// The first of them.
     pub first_surprises: Vec<String>,
+    /// What came on the devices' topics of receipts.
+    pub receipts: Receipts,
     /// By what went wrong, and what must become of it.
     pub rows: Vec<Row>,
 }
@@ -84,6 +86,7 @@ impl Summary {
             lost_connections: counts.lost_connections,
             failed_attempts: counts.failed_attempts,
             surprises: counts.surprises,
+            receipts: counts.receipts,
             rows: counts.cells.iter().map(row).collect(),
             first_surprises: counts.first_surprises,
             last_trouble: counts.last_trouble,
@@ -93,6 +96,16 @@ impl Summary {
     /// True: every device came in, and everything was made, sent and acknowledged as the specification says.
     pub fn is_clean(&self) -> bool {
         self.left_over == 0 && self.surprises == 0 && self.never_connected == 0 && self.unmade == 0
+    }
+
+    fn tell_of_receipts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Receipts { believed, ignored, refused } = &self.receipts;
+        if *believed + *ignored == 0 {
+            return Ok(());
+        }
+        writeln!(f, "{believed} receipts, {ignored} more were damaged or forged and not believed")?;
+        let refused: Vec<String> = refused.iter().map(|(reason, count)| format!("{reason} {count}")).collect();
+        if refused.is_empty() { Ok(()) } else { writeln!(f, "refused, as receipts said: {}", refused.join(", ")) }
     }
 }
 
@@ -113,6 +126,7 @@ impl fmt::Display for Summary {
             "{} connections, {} lost, {} attempts failed, {} readings held back at the device",
             self.connections, self.lost_connections, self.failed_attempts, self.held_back
         )?;
+        self.tell_of_receipts(f)?;
         if let Some(trouble) = &self.last_trouble {
             writeln!(f, "the last trouble: {trouble}")?;
         }

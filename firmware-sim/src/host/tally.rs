@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::Serialize;
+
 use super::fault::{Expected, Fault};
 
 /// Clones count together.
@@ -34,8 +36,21 @@ pub struct Counts {
     pub surprises: u64,
     /// What the first of them were.
     pub first_surprises: Vec<String>,
+    /// What came on the topic of receipts.
+    pub receipts: Receipts,
     /// Why the last attempt failed, or the last connection was lost.
     pub last_trouble: Option<String>,
+}
+
+/// What came on the devices' topics of receipts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Receipts {
+    /// Those that the gateway had sealed.
+    pub believed: u64,
+    /// Those that were damaged, or forged.
+    pub ignored: u64,
+    /// Messages that a receipt said were refused, by the reason.
+    pub refused: BTreeMap<&'static str, u64>,
 }
 
 /// What became of messages of one kind.
@@ -43,9 +58,9 @@ pub struct Counts {
 pub struct Cell {
     /// Made and put into an outbox; logins: tried.
     pub made: u64,
-    /// Acknowledged, whatever the acknowledgement says; logins: refused.
+    /// Acknowledged, or named by a receipt if that is what they are kept for, whatever it says of them; logins: refused.
     pub settled: u64,
-    /// Sent once more after a connection was lost.
+    /// Sent once more, after a connection was lost or because no receipt came.
     pub sent_again: u64,
 }
 

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use fastrand::Rng;
-use sealgate_envelope::{Algorithm, Key, Message};
+use sealgate_envelope::{Algorithm, Key, Message, Verdict};
 
 use super::credentials::Credentials;
 use super::fault::{Expected, Fault};
@@ -16,11 +16,11 @@ use super::forge;
 use super::ledger::{Acknowledged, Ledger, sha256_hex};
 use super::link::{Answer, MqttVersion};
 use super::sensor::Sensors;
-use super::settings::Settings;
+use super::settings::{KeepUntil, Settings};
 use super::tally::Tally;
 use crate::outbox::{Attempt, Publish};
 use crate::seal::Encoding;
-use crate::{Counter, Device, SealReadingError, Slot};
+use crate::{Acked, Counter, Device, SealReadingError, Slot};
 
 /// A device with its sensors, its faults, and what it remembers.
 pub(super) struct Unit {
@@ -33,6 +33,7 @@ pub(super) struct Unit {
     sensors: Sensors,
     topic: String,
     wrong_topic: String,
+    receipts_topic: String,
     under_way: HashMap<u16, Kind>,
     /// Messages that were sent on this connection and are not acknowledged.
     sent: usize,
@@ -78,12 +79,14 @@ impl Unit {
         let counter = Counter::at_boot(settings.boot_count).expect("the fleet has checked its boot count");
         // One more than may be sent: a message that is delivered twice is made at once.
         let slots = (0..=settings.window.max(1)).map(|_| Slot::free(Vec::new())).collect();
+        let keep = settings.keep_until.of(settings.receipt_timeout);
         let id = credentials.device_id;
         let key = credentials.key.clone();
         Unit {
             topic: format!("devices/{id}/telemetry"),
             wrong_topic: format!("devices/not-{id}/telemetry"),
-            device: Device::with(id, key.clone(), credentials.key_version, counter, encoding, slots),
+            receipts_topic: format!("devices/{id}/receipts"),
+            device: Device::with(id, key.clone(), credentials.key_version, counter, encoding, slots).keeping(keep),
             key,
             key_version: credentials.key_version,
             encoding,
@@ -109,6 +112,11 @@ impl Unit {
         self.version
     }
 
+    /// Where it hears what became of its messages, if it waits for that.
+    pub(super) fn receipts_topic(&self) -> Option<&str> {
+        (self.settings.keep_until == KeepUntil::Receipt).then_some(&self.receipts_topic)
+    }
+
     /// A number of this device's own chance.
     pub(super) fn random(&mut self) -> u32 {
         self.rng.u32(..)
@@ -124,7 +132,7 @@ impl Unit {
         self.device.room() >= 2
     }
 
-    /// True: everything that was made is acknowledged.
+    /// True: everything that was made is acknowledged, or told of by a receipt if that is what it is kept for.
     pub(super) fn is_settled(&self) -> bool {
         self.under_way.is_empty()
     }
@@ -190,22 +198,85 @@ impl Unit {
     }
 
     /// A message is acknowledged.
-    pub(super) fn handle_ack(&mut self, packet_id: u16, answer: &Answer) {
-        let acknowledged = self.device.handle_ack(packet_id).map(<[u8]>::to_vec);
-        let (Some(envelope), Some(kind)) = (acknowledged, self.under_way.remove(&packet_id)) else {
-            let id = self.device.id();
-            return self.tally.change(|counts| counts.surprise(|| format!("{id}: PUBACK {packet_id} of no message")));
+    pub(super) fn handle_ack(&mut self, packet_id: u16, answer: &Answer, uptime_ms: u64) {
+        let dropped = match self.device.handle_ack(packet_id, uptime_ms) {
+            None => {
+                let id = self.device.id();
+                return self
+                    .tally
+                    .change(|counts| counts.surprise(|| format!("{id}: PUBACK {packet_id} of no message")));
+            }
+            Some(Acked::Dropped(envelope)) => Some(envelope.to_vec()),
+            Some(Acked::Kept | Acked::Told) => None,
         };
         self.sent -= 1;
-        let id = self.device.id();
-        self.tally.change(|counts| {
-            counts.unacknowledged -= 1;
-            counts.cell(kind.fault, kind.expected).settled += 1;
-            if !fits(kind.expected, answer) {
-                counts.surprise(|| format!("{id}: {} was due, and the answer was {answer:?}", kind.expected));
-            }
+        self.tally.change(|counts| counts.unacknowledged -= 1);
+        match dropped {
+            Some(envelope) => self.settle(packet_id, answer, envelope),
+            None => self.wait_for_receipt(packet_id, answer),
+        }
+    }
+
+    /// A message is acknowledged and kept. Its acknowledgement must fit all the same, and of one that never reached the gateway's
+    /// judgement no receipt will tell.
+    fn wait_for_receipt(&mut self, packet_id: u16, answer: &Answer) {
+        let Some(Kind { expected, .. }) = self.under_way.get(&packet_id).copied() else { return };
+        if expected == Expected::NotAuthorized {
+            let given_up = self.device.give_up(packet_id).map(<[u8]>::to_vec);
+            return self.settle(packet_id, answer, given_up.unwrap_or_default());
+        }
+        self.expect(expected, answer);
+    }
+
+    /// A message has come for the device.
+    pub(super) fn handle_message(&mut self, topic: &[u8], payload: &[u8]) {
+        if topic != self.receipts_topic.as_bytes() {
+            let id = self.device.id();
+            return self.tally.change(|counts| counts.surprise(|| format!("{id}: a message that was not asked for")));
+        }
+        let mut told = Vec::new();
+        let opened =
+            self.device.handle_receipt(payload, |one| told.push((one.packet_id, one.verdict, one.bytes.to_vec())));
+        self.tally.change(|counts| match opened {
+            Ok(()) => counts.receipts.believed += 1,
+            Err(_) => counts.receipts.ignored += 1,
         });
+        for (packet_id, verdict, envelope) in told {
+            self.settle(packet_id, &self.told(verdict), envelope);
+        }
+    }
+
+    /// A verdict in the words of an acknowledgement.
+    fn told(&self, verdict: Verdict) -> Answer {
+        let Verdict::Rejected(reason) = verdict else { return Answer::Accepted };
+        self.tally.change(|counts| *counts.receipts.refused.entry(reason.as_str()).or_default() += 1);
+        Answer::Refused(reason.as_str().to_owned())
+    }
+
+    /// When [`Unit::handle_timeout`] is due, in ms of the device's uptime.
+    pub(super) fn poll_timeout(&self) -> Option<u64> {
+        self.device.poll_timeout()
+    }
+
+    /// What has waited for its receipt long enough is sent again.
+    pub(super) fn handle_timeout(&mut self, uptime_ms: u64) {
+        self.device.handle_timeout(uptime_ms);
+    }
+
+    /// What became of a message is known, and the device has dropped it.
+    fn settle(&mut self, packet_id: u16, answer: &Answer, envelope: Vec<u8>) {
+        let Some(kind) = self.under_way.remove(&packet_id) else { return };
+        self.tally.change(|counts| counts.cell(kind.fault, kind.expected).settled += 1);
+        self.expect(kind.expected, answer);
         self.remember(kind, answer, envelope);
+    }
+
+    fn expect(&self, expected: Expected, answer: &Answer) {
+        if !fits(expected, answer) {
+            let id = self.device.id();
+            let surprise = || format!("{id}: {expected} was due, and the answer was {answer:?}");
+            self.tally.change(|counts| counts.surprise(surprise));
+        }
     }
 
     /// Keeps what is stored now, and writes it down.

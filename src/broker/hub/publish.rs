@@ -10,6 +10,7 @@ use crate::broker::held::Held;
 use crate::broker::mailbox::{Mailbox, Put, PutOrWait};
 use crate::broker::metrics::Drop as DropCause;
 use crate::mqtt::QoS;
+use crate::mqtt::topic::Topic;
 
 impl Hub {
     /// Delivers to every session with a matching subscription, once each, at the greatest QoS of those that match
@@ -32,6 +33,14 @@ impl Hub {
             }
         });
         held
+    }
+
+    /// Whether some session has subscribed to it.
+    pub(in crate::broker) fn is_heard(&self, topic: &Topic) -> bool {
+        let mut heard = false;
+        let tree = self.0.tree.read().unwrap_or_else(PoisonError::into_inner);
+        tree.matches(topic, |_| heard = true);
+        heard
     }
 
     /// Counts what became of a message at one session.

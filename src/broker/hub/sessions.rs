@@ -9,6 +9,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use super::interest::Interests;
 use super::{SessionId, SessionKey};
 use crate::broker::mailbox::Mailbox;
 use crate::broker::session::SessionState;
@@ -21,7 +22,7 @@ pub(super) struct Sessions {
     /// Each session that is away, by when it is to be looked at next.
     due: BTreeMap<(Instant, SessionId), SessionKey>,
     last_id: u64,
-    pub(super) readings_subscriptions: usize,
+    pub(super) interests: Interests,
 }
 
 enum Slot {

@@ -236,6 +236,7 @@ mod tests {
             last_trouble: None,
             surprises: 0,
             first_surprises: Vec::new(),
+            receipts: Default::default(),
             rows: Vec::new(),
         }
     }

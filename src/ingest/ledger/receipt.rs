@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::counts::Conclusion;
 use super::{Cause, EncodingLabel, Ledger, Origin};
-use crate::seal::Reason;
+use crate::seal::{Reason, Verdict};
 
 /// A message in flight. Settled by [`Ledger::settle_all`]; dropped, it counts as lost.
 #[must_use = "a receipt that is dropped says that its message is lost"]
@@ -40,6 +40,18 @@ pub enum Settled {
     },
     /// Not known to be stored: the sender has to send it again.
     Lost,
+}
+
+impl Settled {
+    /// What the device is told in its receipt; none: nothing is known that it could be told.
+    pub(in crate::ingest) fn verdict(&self) -> Option<Verdict> {
+        match *self {
+            Settled::Stored => Some(Verdict::Stored),
+            Settled::Duplicate(_) => Some(Verdict::Duplicate),
+            Settled::Rejected { reason, .. } => Some(Verdict::Rejected(reason)),
+            Settled::Lost => None,
+        }
+    }
 }
 
 impl Receipt {

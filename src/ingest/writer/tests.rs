@@ -23,7 +23,7 @@ struct Bench {
     ingest: Ingest,
     writer: Writer,
     inbox: Arc<Inbox>,
-    _verified: mpsc::Receiver<Vec<Verified>>,
+    _outlets: Outlets,
 }
 
 impl Bench {
@@ -34,10 +34,10 @@ impl Bench {
         let store = Store::open(&config, &store::DatabaseConfig::default()).await.unwrap();
         let masters = seal::MasterKeys::open_or_make(&directory).unwrap();
         let guard = Arc::new(Guard::new(&seal::Config::default(), masters, store.clone()));
-        let (listened_to, registry) = (Arc::default(), Registry::default());
-        let (ingest, writer, _verified) =
-            Writer::open(&Config::default(), guard, store.clone(), &registry, listened_to);
-        Bench { directory: Directory(directory), store, ingest, writer, inbox: Arc::default(), _verified }
+        let registry = Registry::default();
+        let (ingest, writer, _outlets) =
+            Writer::open(&Config::default(), guard, store.clone(), &registry, Wanted::default());
+        Bench { directory: Directory(directory), store, ingest, writer, inbox: Arc::default(), _outlets }
     }
 
     /// A message of a device that is looked up, because nobody knows it.

@@ -1,6 +1,7 @@
 //! A simulated fleet against a gateway of a test.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use firmware_sim::host::{Credentials, Fleet, Ledger, Settings, Summary, Tally};
@@ -25,8 +26,19 @@ impl RunningFleet {
         credentials: &[Credentials],
         ledger: Option<Ledger>,
     ) -> Self {
+        Self::start_by_way_of(gateway.mqtt(), gateway, settings, credentials, ledger)
+    }
+
+    /// The same; `way` leads to the gateway.
+    pub(crate) fn start_by_way_of(
+        way: SocketAddr,
+        gateway: &Gateway,
+        settings: Settings,
+        credentials: &[Credentials],
+        ledger: Option<Ledger>,
+    ) -> Self {
         let settings = Settings {
-            gateway: gateway.mqtt().to_string(),
+            gateway: way.to_string(),
             token_url: format!("http://{}/oauth/token", gateway.public()),
             backoff_base: Duration::from_millis(20),
             backoff_max: Duration::from_millis(200),
