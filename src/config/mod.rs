@@ -85,6 +85,7 @@ impl Config {
             ("seal", seal.mistakes()),
             ("ingest", ingest.mistakes()),
             ("store", store.mistakes()),
+            ("store", store.misfits(database)),
             ("database", database.mistakes()),
             ("broker", broker.mistakes()),
             ("shutdown", shutdown.mistakes()),

@@ -12,6 +12,7 @@ mod readings;
 mod registry;
 #[path = "../../../tests/gateway/harness/postgres.rs"]
 mod server;
+mod spool;
 
 use super::*;
 use server::Postgres as Server;
