@@ -22,7 +22,7 @@ use crate::ingest::{Budget, Verified, Writer};
 use crate::metrics::Registry;
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
 use crate::shutdown::{FAREWELL, Shutdown};
-use crate::store::{self, OpenError, Store, StoreError, Upkeep};
+use crate::store::{self, OpenError, Spool, Store, StoreError, Upkeep};
 use crate::{admin, edge, http, public, tls};
 
 /// How often the registry is asked whether another process has changed it.
@@ -55,6 +55,8 @@ pub struct Addresses {
 pub struct Gateway {
     addresses: Addresses,
     store: Store,
+    spool: Option<Spool>,
+    registry_version: i64,
     upkeep: Upkeep,
     guard: Arc<Guard>,
     auth: Auth,
@@ -79,6 +81,7 @@ struct Running {
     admin: JoinHandle<()>,
     watcher: JoinHandle<()>,
     store: Store,
+    spool: Option<Spool>,
     doors_close: CancellationToken,
     give_up: CancellationToken,
     background_ends: CancellationToken,
@@ -157,6 +160,8 @@ impl Gateway {
         let addresses = Addresses { mqtt, mqtts, public, public_tls, admin: admin.1 };
 
         let Cellar { store, masters } = Cellar::open(&config).await?;
+        let registry_version = store.registry_version().await?;
+        let spool = Spool::open(&config.store, &store, Writer::words()).await?;
         let registry = Registry::default();
         let auth_metrics = auth::Metrics::new(&registry);
         let auth = Auth::open(&config.auth, store.clone(), &masters.storage_key(), auth_metrics, now_ms()).await?;
@@ -166,7 +171,7 @@ impl Gateway {
         let guard = Arc::new(Guard::new(&config.seal, masters, store.clone()));
         let budget = Budget::new(config.ingest.in_flight_bytes_max);
         let (ingest, writer, verified) =
-            Writer::open(&config.ingest, guard.clone(), store.clone(), &registry, hub.readings_wanted());
+            Writer::open(&config.ingest, guard.clone(), store.clone(), spool.clone(), &registry, hub.readings_wanted());
         let retry_window = config.ingest.retry_window;
         let broker = Broker::new(config.broker, hub, presence, broker_metrics, ingest, budget, retry_window);
         let house = edge::House::new(config.edge, auth.clone(), broker.clone(), edge::Metrics::new(&registry));
@@ -175,6 +180,8 @@ impl Gateway {
             addresses,
             upkeep: Upkeep::new(store.clone(), store::Metrics::new(&registry), config.database.max_bytes),
             store,
+            spool,
+            registry_version,
             guard,
             identities,
             tls_metrics: tls::Metrics::new(&registry),
@@ -227,7 +234,8 @@ impl Gateway {
             tokio::spawn(identity.keep_fresh(self.tls_metrics.clone(), background_ends.clone()));
         }
         tokio::spawn(self.upkeep.run(background_ends.clone()));
-        let watcher = watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone());
+        let ends = background_ends.clone();
+        let watcher = watch_registry(self.store.clone(), self.registry_version, self.guard, self.auth, ends);
         let Broker { hub, presence, .. } = self.broker.clone();
         let publisher = broker::publish_readings(hub.clone(), self.verified);
         let presence = broker::keep_presence(presence, hub, self.store.clone(), background_ends.clone());
@@ -241,6 +249,7 @@ impl Gateway {
             admin: tokio::spawn(self.admin.serve(background_ends.clone())),
             watcher: tokio::spawn(watcher),
             store: self.store,
+            spool: self.spool,
             doors_close,
             give_up,
             background_ends,
@@ -270,13 +279,16 @@ impl Running {
         finished(&mut self.wills).await;
         finished(&mut self.writer).await;
         finished(&mut self.publisher).await;
-        info!("Everything in flight is committed and acknowledged.");
+        info!("Everything in flight is acknowledged, and committed or in the spool.");
         self.background_ends.cancel();
         finished(&mut self.presence).await;
         finished(&mut self.public).await;
         finished(&mut self.admin).await;
         finished(&mut self.watcher).await;
         self.store.clone().close().await;
+        if let Some(spool) = self.spool.take() {
+            spool.close().await;
+        }
     }
 
     /// Time is up. What the writer still holds is given up, and its clients are told so, as far as they listen; a commit that
@@ -368,15 +380,13 @@ async fn bind_tls(
     Ok(Some((listener, bound, identity)))
 }
 
-/// The driver that notices what commands beside this process have changed.
-async fn watch_registry(store: Store, guard: Arc<Guard>, auth: Auth, stop: CancellationToken) {
+/// The driver that notices what commands beside this process have changed since `known`, before which nothing was remembered.
+async fn watch_registry(store: Store, mut known: i64, guard: Arc<Guard>, auth: Auth, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(REGISTRY_INTERVAL);
-    let mut known = None;
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let version = store.registry_version().await.inspect_err(|error| warn!(%error, "The registry cannot be read."));
         let Ok(version) = version else { continue };
-        // At the first time too: what was cached before it may be older.
-        if known.replace(version) != Some(version) {
+        if std::mem::replace(&mut known, version) != version {
             guard.registry_changed();
             auth.registry_changed();
         }

@@ -217,6 +217,14 @@ fn refuse(delivery: &Delivery, refusal: Refusal, detail: Option<Box<str>>) -> Ju
 }
 
 impl Pending {
+    /// What it means for the sender that the message is in the spool.
+    pub(super) fn spooled(&mut self) -> Settled {
+        match self.refused.take() {
+            Some((reason, detail)) => Settled::Rejected { reason, encoding: self.encoding, detail },
+            None => Settled::Spooled,
+        }
+    }
+
     /// What the store's outcome means for the sender.
     pub(super) fn settled(&mut self, outcome: crate::store::Outcome) -> Settled {
         use crate::store::Outcome;

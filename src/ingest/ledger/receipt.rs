@@ -29,6 +29,8 @@ pub enum Settled {
     Stored,
     /// The same envelope was stored before.
     Duplicate(Origin),
+    /// Verified, and on this gateway's disk until the database is back. It stays in flight.
+    Spooled,
     /// Refused, and in quarantine or counted as over its bound.
     Rejected {
         /// Why.
@@ -84,7 +86,8 @@ impl From<&Settled> for Conclusion {
             Settled::Stored => Conclusion::Stored,
             Settled::Duplicate(origin) => Conclusion::Duplicate(origin),
             Settled::Rejected { reason, encoding, .. } => Conclusion::Rejected(reason, encoding),
-            Settled::Lost => Conclusion::Dropped(Cause::Lost),
+            // Whoever settles what is only spooled has lost it.
+            Settled::Spooled | Settled::Lost => Conclusion::Dropped(Cause::Lost),
         }
     }
 }

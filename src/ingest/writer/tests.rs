@@ -36,7 +36,7 @@ impl Bench {
         let guard = Arc::new(Guard::new(&seal::Config::default(), masters, store.clone()));
         let (listened_to, registry) = (Arc::default(), Registry::default());
         let (ingest, writer, _verified) =
-            Writer::open(&Config::default(), guard, store.clone(), &registry, listened_to);
+            Writer::open(&Config::default(), guard, store.clone(), None, &registry, listened_to);
         Bench { directory: Directory(directory), store, ingest, writer, inbox: Arc::default(), _verified }
     }
 
