@@ -33,7 +33,7 @@ pub(crate) use fleet::RunningFleet;
 pub(crate) use gateway::Gateway;
 pub(crate) use http::{get, post_form};
 pub(crate) use load::{Load, Report};
-pub(crate) use postgres::Postgres;
+pub(crate) use postgres::{Postgres, run as psql};
 pub(crate) use prometheus::Prometheus;
 pub(crate) use scrape::Scrape;
 pub(crate) use scratch::Scratch;
