@@ -3,13 +3,13 @@
 //! Nothing is decided here and nothing is computed; this file is the list of what there is and of what needs what. Every
 //! listener is bound before the first client is served, so a port in use ends the start and changes nothing else.
 
+mod doors;
+
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -22,8 +22,9 @@ use crate::metrics::Registry;
 use crate::proof::{self, Checkpointer};
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
 use crate::shutdown::{FAREWELL, Shutdown};
-use crate::store::{self, OpenError, Store, StoreError, Upkeep};
-use crate::{admin, edge, http, public, tls};
+use crate::store::{self, OpenError, Spool, Store, StoreError, Upkeep};
+use crate::{admin, edge, public, tls};
+use doors::{EdgeDoors, PublicDoors, bind};
 
 /// How often the registry is asked whether another process has changed it.
 const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -55,6 +56,8 @@ pub struct Addresses {
 pub struct Gateway {
     addresses: Addresses,
     store: Store,
+    spool: Option<Spool>,
+    registry_version: i64,
     upkeep: Upkeep,
     checkpointer: Checkpointer,
     guard: Arc<Guard>,
@@ -81,6 +84,7 @@ struct Running {
     watcher: JoinHandle<()>,
     checkpoints: JoinHandle<()>,
     store: Store,
+    spool: Option<Spool>,
     doors_close: CancellationToken,
     give_up: CancellationToken,
     background_ends: CancellationToken,
@@ -159,6 +163,8 @@ impl Gateway {
         let addresses = Addresses { mqtt, mqtts, public, public_tls, admin: admin.1 };
 
         let Cellar { store, masters } = Cellar::open(&config).await?;
+        let registry_version = store.registry_version().await?;
+        let spool = Spool::open(&config.store, &store, Writer::words()).await?;
         let registry = Registry::default();
         let auth_metrics = auth::Metrics::new(&registry);
         let auth = Auth::open(&config.auth, store.clone(), &masters.storage_key(), auth_metrics, now_ms()).await?;
@@ -169,7 +175,7 @@ impl Gateway {
         let guard = Arc::new(Guard::new(&config.seal, masters, store.clone()));
         let budget = Budget::new(config.ingest.in_flight_bytes_max);
         let (ingest, writer, outlets) =
-            Writer::open(&config.ingest, guard.clone(), store.clone(), &registry, hub.wanted());
+            Writer::open(&config.ingest, guard.clone(), store.clone(), spool.clone(), &registry, hub.wanted());
         let retry_window = config.ingest.retry_window;
         let broker = Broker::new(config.broker, hub, presence, broker_metrics, ingest, budget, retry_window);
         let house = edge::House::new(config.edge, auth.clone(), broker.clone(), edge::Metrics::new(&registry));
@@ -179,6 +185,8 @@ impl Gateway {
             upkeep: Upkeep::new(store.clone(), store::Metrics::new(&registry), &config.database),
             checkpointer: Checkpointer::new(store.clone(), proof_key, &config.proof, proof::Metrics::new(&registry)),
             store,
+            spool,
+            registry_version,
             guard,
             identities,
             tls_metrics: tls::Metrics::new(&registry),
@@ -231,7 +239,8 @@ impl Gateway {
             tokio::spawn(identity.keep_fresh(self.tls_metrics.clone(), background_ends.clone()));
         }
         tokio::spawn(self.upkeep.run(background_ends.clone()));
-        let watcher = watch_registry(self.store.clone(), self.guard, self.auth, background_ends.clone());
+        let ends = background_ends.clone();
+        let watcher = watch_registry(self.store.clone(), self.registry_version, self.guard, self.auth, ends);
         let Broker { hub, presence, .. } = self.broker.clone();
         let publisher = broker::publish_outlets(hub.clone(), self.outlets);
         let presence = broker::keep_presence(presence, hub, self.store.clone(), background_ends.clone());
@@ -246,6 +255,7 @@ impl Gateway {
             watcher: tokio::spawn(watcher),
             checkpoints: tokio::spawn(self.checkpointer.run(background_ends.clone())),
             store: self.store,
+            spool: self.spool,
             doors_close,
             give_up,
             background_ends,
@@ -276,7 +286,7 @@ impl Running {
         finished(&mut self.wills).await;
         finished(&mut self.writer).await;
         finished(&mut self.publisher).await;
-        info!("Everything in flight is committed and acknowledged.");
+        info!("Everything in flight is acknowledged, and committed or in the spool.");
         self.background_ends.cancel();
         finished(&mut self.presence).await;
         finished(&mut self.public).await;
@@ -284,6 +294,9 @@ impl Running {
         finished(&mut self.watcher).await;
         finished(&mut self.checkpoints).await;
         self.store.clone().close().await;
+        if let Some(spool) = self.spool.take() {
+            spool.close().await;
+        }
     }
 
     /// Time is up. What the writer still holds is given up, and its clients are told so, as far as they listen; a commit that
@@ -302,88 +315,13 @@ async fn finished(task: &mut JoinHandle<()>) {
     }
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Bind { key, address, source };
-    let socket = TcpListener::bind(address).await.map_err(failed)?;
-    let bound = socket.local_addr().map_err(failed)?;
-    Ok((socket, bound))
-}
-
-/// The bound sockets of the door for clients.
-struct EdgeDoors {
-    sockets: Vec<edge::Socket>,
-    mqtt: SocketAddr,
-    mqtts: Option<SocketAddr>,
-    identities: Vec<tls::Identity>,
-}
-
-impl EdgeDoors {
-    async fn bind(config: &edge::Config) -> Result<Self, StartError> {
-        let (listener, mqtt) = bind("edge.listen", config.listen).await?;
-        let plain = edge::Socket { listener, transport: edge::Transport::Tcp, proxy_protocol: config.proxy_protocol };
-        let mut doors = EdgeDoors { sockets: vec![plain], mqtt, mqtts: None, identities: Vec::new() };
-        let files = files(&config.tls_certificate, &config.tls_key, &config.tls_client_ca);
-        if let Some((listener, bound, identity)) = bind_tls("edge", "edge.tls_listen", config.tls_listen, files).await?
-        {
-            let transport = edge::Transport::Tls(identity.clone());
-            doors.sockets.push(edge::Socket { listener, transport, proxy_protocol: config.tls_proxy_protocol });
-            (doors.mqtts, doors.identities) = (Some(bound), vec![identity]);
-        }
-        Ok(doors)
-    }
-}
-
-/// The bound sockets of the public HTTP listener.
-struct PublicDoors {
-    sockets: Vec<http::Socket>,
-    address: SocketAddr,
-    tls_address: Option<SocketAddr>,
-    identity: Option<tls::Identity>,
-}
-
-impl PublicDoors {
-    async fn bind(config: &public::Config) -> Result<Self, StartError> {
-        let (listener, address) = bind("public.listen", config.listen).await?;
-        let sockets = vec![http::Socket { listener, proxy_protocol: config.proxy_protocol, identity: None }];
-        let mut doors = PublicDoors { sockets, address, tls_address: None, identity: None };
-        let files = files(&config.tls_certificate, &config.tls_key, &None);
-        let bound = bind_tls("public", "public.tls_listen", config.tls_listen, files).await?;
-        if let Some((listener, bound, identity)) = bound {
-            let (proxy_protocol, identity_of) = (config.tls_proxy_protocol, Some(identity.clone()));
-            doors.sockets.push(http::Socket { listener, proxy_protocol, identity: identity_of });
-            (doors.tls_address, doors.identity) = (Some(bound), Some(identity));
-        }
-        Ok(doors)
-    }
-}
-
-fn files(certificate: &Option<PathBuf>, key: &Option<PathBuf>, client_ca: &Option<PathBuf>) -> Option<tls::Files> {
-    let (certificate, key) = certificate.clone().zip(key.clone())?;
-    Some(tls::Files { certificate, key, client_ca: client_ca.clone() })
-}
-
-/// A listener for TLS, if there is to be one.
-async fn bind_tls(
-    section: &'static str,
-    key: &'static str,
-    address: Option<SocketAddr>,
-    files: Option<tls::Files>,
-) -> Result<Option<(TcpListener, SocketAddr, tls::Identity)>, StartError> {
-    let Some((address, files)) = address.zip(files) else { return Ok(None) };
-    let identity = tls::Identity::load(files).map_err(|source| StartError::Tls { section, source })?;
-    let (listener, bound) = bind(key, address).await?;
-    Ok(Some((listener, bound, identity)))
-}
-
-/// The driver that notices what commands beside this process have changed.
-async fn watch_registry(store: Store, guard: Arc<Guard>, auth: Auth, stop: CancellationToken) {
+/// The driver that notices what commands beside this process have changed since `known`, before which nothing was remembered.
+async fn watch_registry(store: Store, mut known: i64, guard: Arc<Guard>, auth: Auth, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(REGISTRY_INTERVAL);
-    let mut known = None;
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let version = store.registry_version().await.inspect_err(|error| warn!(%error, "The registry cannot be read."));
         let Ok(version) = version else { continue };
-        // At the first time too: what was cached before it may be older.
-        if known.replace(version) != Some(version) {
+        if std::mem::replace(&mut known, version) != version {
             guard.registry_changed();
             auth.registry_changed();
         }

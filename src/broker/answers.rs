@@ -10,6 +10,7 @@ use crate::mqtt::{Ack, ReasonCode, Text};
 pub(super) fn answer(settled: Settled) -> Option<Answer> {
     match settled {
         Settled::Stored | Settled::Duplicate(_) => Some(Answer::SUCCESS),
+        Settled::Spooled => Some(Answer { reason: Some("spooled"), ..Answer::SUCCESS }),
         Settled::Rejected { reason, detail, .. } => {
             Some(Answer { code: reason_code(reason), reason: Some(reason.as_str()), detail })
         }

@@ -88,6 +88,7 @@ impl Config {
             ("seal", seal.mistakes()),
             ("ingest", ingest.mistakes()),
             ("store", store.mistakes()),
+            ("store", store.misfits(database)),
             ("database", database.mistakes()),
             ("proof", proof.mistakes()),
             ("broker", broker.mistakes()),

@@ -130,6 +130,7 @@ fn no_time_is_without_end() {
         "auth.token_lifetime",
         "seal.future_tolerance",
         "seal.age_max",
+        "store.spool_after",
         "ingest.retry_delay_max",
         "ingest.retry_window",
         "broker.session_expiry_max",
@@ -139,6 +140,13 @@ fn no_time_is_without_end() {
         let told = told(&variables(&[(&variable, &longest)]));
         assert!(told.len() == 1 && told[0].contains("is not within"), "{key}: {told:?}");
     }
+}
+
+#[test]
+fn a_spool_needs_a_database_that_can_be_away() {
+    let spool = "[store]\non_outage = \"spool\"\n";
+    assert!(told(&file(spool))[0].starts_with("s.toml:2: store.on_outage: "), "{:?}", told(&file(spool)));
+    Config::load(&file(&format!("{spool}[database]\nurl = \"postgres://host/name\""))).unwrap();
 }
 
 #[test]

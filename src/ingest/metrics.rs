@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::metrics::{CountBy, Histogram, IntCounter, Registry, label};
-use crate::store::Kept;
+use crate::metrics::{CountBy, Histogram, IntCounter, IntGauge, Registry, label};
+use crate::store::{Kept, Usage};
 
 label! { Kept as "kept": Quarantined = "yes", OverBound = "over_bound" }
 
@@ -17,6 +17,17 @@ pub(super) enum LeftOut {
 }
 
 label! { LeftOut as "cause": Full = "full", NoKey = "no_key" }
+
+/// Why an acknowledged message is not stored after all.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Undone {
+    /// Its counter was used by another envelope.
+    Replayed,
+    /// The database refuses what it says.
+    BadPayload,
+}
+
+label! { Undone as "reason": Replayed = "replayed", BadPayload = "bad_payload" }
 
 /// The pipeline's own series.
 #[derive(Clone)]
@@ -94,5 +105,63 @@ impl Metrics {
 
     pub(super) fn unpublished(&self, messages: usize) {
         self.unpublished.inc_by(messages as u64);
+    }
+}
+
+/// What the spool counts, be there one or not.
+#[derive(Clone)]
+pub(super) struct SpoolMetrics {
+    away: IntGauge,
+    messages: IntGauge,
+    bytes: IntGauge,
+    bytes_max: IntGauge,
+    spooled: IntCounter,
+    refusals: IntCounter,
+    undone: CountBy<Undone>,
+}
+
+impl SpoolMetrics {
+    /// Registers the series.
+    pub(super) fn new(registry: &Registry) -> Self {
+        let gauge = |name, help| registry.gauge(name, help);
+        let counter = |name, help| registry.counter(name, help);
+        SpoolMetrics {
+            away: gauge("sealgate_ingest_spooling", "1 while the database is away and messages go to the spool."),
+            messages: gauge("sealgate_ingest_spool_messages", "Messages in the spool."),
+            bytes: gauge("sealgate_ingest_spool_bytes", "Bytes of the messages in the spool."),
+            bytes_max: gauge("sealgate_ingest_spool_bytes_max", "Bytes that the spool may hold; 0 without a spool."),
+            spooled: counter("sealgate_ingest_spooled_total", "Messages that were answered from the spool."),
+            refusals: counter(
+                "sealgate_ingest_spool_failures_total",
+                "Batches that the spool did not take, because it or its disk was full; they were held.",
+            ),
+            undone: registry.counter_by(
+                "sealgate_ingest_spool_undone_total",
+                "Messages acknowledged from the spool that the database refused afterwards.",
+            ),
+        }
+    }
+
+    pub(super) fn away(&self, away: bool) {
+        self.away.set(i64::from(away));
+    }
+
+    pub(super) fn holds(&self, usage: Usage, bytes_max: u64) {
+        let saturated = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.messages.set(saturated(usage.rows));
+        self.bytes.set(saturated(usage.bytes));
+        self.bytes_max.set(saturated(bytes_max));
+    }
+
+    pub(super) fn spooled(&self, messages: usize) {
+        self.spooled.inc_by(messages as u64);
+    }
+
+    pub(super) fn refused(&self) {
+        self.refusals.inc();
+    }
+
+    pub(super) fn undone(&self, undone: Undone) {
+        self.undone.inc(undone);
     }
 }

@@ -233,6 +233,14 @@ impl Pending {
         self.name.take()?.note(settled)
     }
 
+    /// What it means for the sender that the message is in the spool.
+    pub(super) fn spooled(&mut self) -> Settled {
+        match self.refused.take() {
+            Some((reason, detail)) => Settled::Rejected { reason, encoding: self.encoding, detail },
+            None => Settled::Spooled,
+        }
+    }
+
     /// What the store's outcome means for the sender.
     pub(super) fn settled(&mut self, outcome: crate::store::Outcome) -> Settled {
         use crate::store::Outcome;

@@ -4,7 +4,12 @@
 //! up to a bound in rows and bytes. Where the store takes several batches at a time, as many hands take from one queue in turn: each
 //! takes all that waits, and the next one what comes after it. Messages of one device may be committed in another order than they came
 //! in, which no promise speaks of; each is answered in its turn (`broker`). A failure that may pass is tried again for ever: the messages are held, their connections
-//! wait, and nothing is acknowledged meanwhile. Only the end of the gateway gives them up.
+//! wait, and nothing is acknowledged meanwhile. Only the end of the gateway gives them up. Where there is a spool, messages wait there
+//! and not here (`spooling`), and are committed from there (`drain`).
+
+mod drain;
+mod outage;
+mod spooling;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +20,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use drain::Drain;
+use outage::Outage;
+
 use super::notes::{Note, Notes};
 use super::pipeline::{Job, Pending};
 use super::{Cause, Config, Ingest, Ledger, Metrics, Notary, Receipt, Settled};
 use crate::metrics::Registry;
 use crate::seal::Guard;
-use crate::store::{Accepted, CommitError, Doubt, Entry, Kept, Outcome, Reading, Store};
+use crate::store::{Accepted, CommitError, Doubt, Entry, Kept, Outcome, Reading, Spool, Store};
 
 /// Batches of verified readings that may wait for whoever publishes them; what is beyond is counted and not published,
 /// because the database is the truth.
@@ -56,6 +64,7 @@ pub struct Outlets {
 pub struct Writer {
     hand: Hand,
     queue: Arc<Mutex<Queue>>,
+    drain: Option<Drain>,
 }
 
 /// What waits to be written.
@@ -84,6 +93,8 @@ struct Hand {
     wanted: Wanted,
     notes: Notes,
     retry_delay_max: Duration,
+    /// Where messages may be spooled.
+    outage: Option<Arc<Outage>>,
 }
 
 impl Writer {
@@ -92,6 +103,7 @@ impl Writer {
         config: &Config,
         guard: Arc<Guard>,
         store: Store,
+        spool: Option<Spool>,
         registry: &Registry,
         wanted: Wanted,
     ) -> (Ingest, Writer, Outlets) {
@@ -103,12 +115,23 @@ impl Writer {
         let (verified, published) = mpsc::channel(VERIFIED_BATCHES_MAX);
         let Config { batch_rows_max, batch_bytes_max, retry_delay_max, .. } = *config;
         let queue = Queue { jobs, carried: None, batch_rows_max, batch_bytes_max };
-        let hand = Hand { store, ledger, metrics, verified, wanted, notes, retry_delay_max };
-        (ingest, Writer { hand, queue: Arc::new(Mutex::new(queue)) }, Outlets { verified: published, notary })
+        let outage = Outage::over(spool, registry);
+        let hand = Hand { store, ledger, metrics, verified, wanted, notes, retry_delay_max, outage: None };
+        let drain = outage.clone().map(|outage| Drain::new(hand.clone(), outage, config));
+        let hand = Hand { outage: outage.filter(|outage| outage.takes_more()), ..hand };
+        let outlets = Outlets { verified: published, notary };
+        (ingest, Writer { hand, queue: Arc::new(Mutex::new(queue)), drain }, outlets)
+    }
+
+    /// All words that a message has in the spool: for encodings, reasons and origins.
+    pub fn words() -> Vec<&'static str> {
+        drain::words()
     }
 
     /// Writes until every [`Ingest`] is gone and the queue is empty, or until `give_up`.
     pub async fn run(self, give_up: CancellationToken) {
+        let (drain_ends, outage) = (CancellationToken::new(), self.hand.outage.clone());
+        let draining = self.drain.map(|drain| tokio::spawn(drain.run(drain_ends.clone(), give_up.clone())));
         let mut hands = JoinSet::new();
         for _ in 0..self.hand.store.writers() {
             hands.spawn(self.hand.clone().run(self.queue.clone(), give_up.clone()));
@@ -119,6 +142,16 @@ impl Writer {
                 error!("A hand of the writer has ended by itself.");
                 give_up.cancel();
             }
+        }
+        // The hands may have left something that waits for the database, and the drain is what finds it back.
+        if let Some(outage) = outage {
+            give_up.run_until_cancelled(outage.nothing_is_left()).await;
+        }
+        drain_ends.cancel();
+        if let Some(draining) = draining
+            && draining.await.is_err()
+        {
+            error!("The drain of the spool has ended by itself.");
         }
         if give_up.is_cancelled() {
             given_up(self.queue.lock().await.close());
@@ -174,36 +207,49 @@ impl Hand {
                 batch = next => batch,
             };
             let Some(batch) = batch else { return };
-            let Some(outcomes) = self.commit(&batch.entries, &give_up).await else {
-                return given_up(batch.pending.into_iter());
-            };
-            self.settle(batch, outcomes);
+            match &self.outage {
+                None => self.hold(batch, None, &give_up).await,
+                Some(outage) => self.commit_or_spool(batch, outage, &give_up).await,
+            }
             // The connections that this woke send their answers first: what comes back for them makes the next batch larger.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Commits the batch, again and again while the failure may pass; none: told to give up.
-    async fn commit(&self, entries: &[Entry], give_up: &CancellationToken) -> Option<Vec<Outcome>> {
-        let (mut delay, mut doubt) = (RETRY_DELAY_MIN, None);
+    /// Commits the batch, again and again while the failure may pass.
+    async fn hold(&self, batch: Batch, mut doubt: Option<Doubt>, give_up: &CancellationToken) {
+        let mut delay = RETRY_DELAY_MIN;
         loop {
-            let began = now();
-            let failure = match self.try_commit(entries, &mut doubt).await {
-                Ok(outcomes) => {
-                    #[expect(clippy::disallowed_methods, reason = "the writer is a driver")]
-                    self.metrics.committed(entries.len(), began.elapsed());
-                    if delay > RETRY_DELAY_MIN {
-                        info!("The database commits again.");
-                    }
-                    return Some(outcomes);
-                }
-                Err(failure) => failure,
-            };
-            self.metrics.commit_failed();
-            error!(%failure, messages = entries.len(), "The database does not commit; the messages are held.");
             tokio::select! {
-                () = give_up.cancelled() => return None,
+                () = give_up.cancelled() => return given_up(batch.pending.into_iter()),
+                () = self.until_back() => {}
+            }
+            if let Some(outcomes) = self.attempt(&batch.entries, &mut doubt).await {
+                if delay > RETRY_DELAY_MIN {
+                    info!("The database commits again.");
+                }
+                return self.settle(batch, outcomes);
+            }
+            tokio::select! {
+                () = give_up.cancelled() => return given_up(batch.pending.into_iter()),
                 () = tokio::time::sleep(delay) => delay = (delay * 2).min(self.retry_delay_max),
+            }
+        }
+    }
+
+    /// Tries once; none: it failed, and may succeed later.
+    async fn attempt(&self, entries: &[Entry], doubt: &mut Option<Doubt>) -> Option<Vec<Outcome>> {
+        let began = now();
+        match self.try_commit(entries, doubt).await {
+            Ok(outcomes) => {
+                #[expect(clippy::disallowed_methods, reason = "the writer is a driver")]
+                self.metrics.committed(entries.len(), began.elapsed());
+                Some(outcomes)
+            }
+            Err(failure) => {
+                self.metrics.commit_failed();
+                error!(%failure, messages = entries.len(), "The database does not commit; the messages are held.");
+                None
             }
         }
     }

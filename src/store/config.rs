@@ -20,6 +20,23 @@ pub struct Config {
     pub quarantine_device_rows_max: u64,
     /// Their bytes in sum.
     pub quarantine_device_bytes_max: u64,
+    /// What becomes of messages while PostgreSQL is away.
+    pub on_outage: OnOutage,
+    /// Bytes that may wait in the spool; at the bound messages are held.
+    pub spool_bytes_max: u64,
+    /// How long a batch waits for the database before it is spooled.
+    #[serde(with = "humantime_serde")]
+    pub spool_after: Duration,
+}
+
+/// What becomes of messages while the database is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnOutage {
+    /// They are held: nothing is acknowledged, and their connections wait.
+    Hold,
+    /// They go to this gateway's disk, and are acknowledged when they are there.
+    Spool,
 }
 
 impl Default for Config {
@@ -30,6 +47,9 @@ impl Default for Config {
             quarantine_bytes_max: 1 << 30,
             quarantine_device_rows_max: 1_000,
             quarantine_device_bytes_max: 8 << 20,
+            on_outage: OnOutage::Hold,
+            spool_bytes_max: 1 << 30,
+            spool_after: Duration::from_secs(2),
         }
     }
 }
@@ -44,8 +64,18 @@ impl Config {
             outside("quarantine_bytes_max", self.quarantine_bytes_max, 0..=COUNT_MAX),
             outside("quarantine_device_rows_max", self.quarantine_device_rows_max, 0..=COUNT_MAX),
             outside("quarantine_device_bytes_max", self.quarantine_device_bytes_max, 0..=COUNT_MAX),
+            outside("spool_bytes_max", self.spool_bytes_max, 64 * 1024..=COUNT_MAX),
+            outside("spool_after", self.spool_after, Duration::from_millis(100)..=Duration::from_secs(3600)),
         ];
         found.into_iter().flatten().collect()
+    }
+
+    /// What does not fit the database.
+    pub fn misfits(&self, database: &DatabaseConfig) -> Vec<Mistake> {
+        let nothing_is_away = self.on_outage == OnOutage::Spool && database.url.is_empty();
+        let sentence =
+            "\"spool\" is for PostgreSQL: without database.url the database is a file on the same disk".to_owned();
+        nothing_is_away.then_some(("on_outage", sentence)).into_iter().collect()
     }
 }
 

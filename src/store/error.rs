@@ -60,6 +60,17 @@ pub enum OpenError {
         /// What the engine says.
         source: StoreError,
     },
+    /// It holds what was acknowledged for another database.
+    #[error(
+        "{place} holds {messages} messages that were acknowledged and are not in this database, which does not know this spool: \
+         start once with the database that they were meant for, or move the file away"
+    )]
+    ForeignSpool {
+        /// The file.
+        place: String,
+        /// How many.
+        messages: i64,
+    },
     /// Its server says that a commit is done before it is.
     #[error(
         "the database {place} has {setting} = off: what it has committed may be lost when it crashes, and an acknowledgement would be \

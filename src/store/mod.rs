@@ -2,7 +2,7 @@
 //!
 //! Everything that must outlive the process lies here: who may come in (devices, services, their clients), what was accepted
 //! (envelopes and their readings), what was refused (the quarantine), who was online last, and the keys that others sealed. A batch is committed
-//! in one transaction, and a counter of a device is used up at most once. This room knows no MQTT, no envelope and no token:
+//! in one transaction, and a counter of a device is used up at most once. A [`Spool`] keeps what waits for a database that is away. This room knows no MQTT, no envelope and no token:
 //! a device id is a name, a tag is bytes, a secret is a hash.
 //!
 //! What counts as a duplicate, as a replay or as too much is decided by pure code (`judge`, `halving`, `quarantine`), so
@@ -42,7 +42,7 @@ mod upkeep;
 
 pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Value};
 pub use checkpoint::{Audit, Checkpoint, MeasuredRow, Span, StoredEnvelope, Uncovered};
-pub use config::{Config, DatabaseConfig};
+pub use config::{Config, DatabaseConfig, OnOutage};
 pub use error::{CommitError, Doubt, OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceFilter};
 pub use leaf::{BadLeaves, Leaf};
@@ -51,10 +51,12 @@ pub use presence::{Burial, Met, PresenceRow};
 pub use readings::{ReadingPlace, Sender, StoredReading};
 pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
 pub use retention::{Forgetting, Forgot};
+pub use sqlite::spool::{Mark, Spool, SpoolError, Spooled, Waiting};
 pub use upkeep::Upkeep;
 
 use postgres::Postgres;
 use sqlite::Sqlite;
+use sqlite::spool::SpoolId;
 use std::time::Duration;
 
 /// The database. Cloning is cheap, and clones share connections.
@@ -191,6 +193,26 @@ impl Store {
             Engine::Sqlite(sqlite) => sqlite.commit_from_quarantine(batch).await,
             Engine::Postgres(postgres) => postgres.commit_from_quarantine(batch).await,
         }
+    }
+
+    /// Commits messages out of a spool: as [`Store::commit`], and notes in the same transaction how far the spool is drained. Without
+    /// messages the note alone is committed, and so it is known that the database commits.
+    pub async fn commit_from_spool(&self, batch: &[Entry], drained: Mark) -> Result<Vec<Outcome>, CommitError> {
+        match &self.0 {
+            // It has no spool.
+            Engine::Sqlite(sqlite) => sqlite.commit(batch).await,
+            Engine::Postgres(postgres) => postgres.commit_from_spool(batch, drained).await,
+        }
+    }
+
+    /// Up to which number this database has the messages of a spool; none: it does not know that spool.
+    async fn spool_mark(&self, spool: SpoolId) -> Result<Option<i64>, StoreError> {
+        ask!(&self.0, spool_mark(spool))
+    }
+
+    /// Makes a spool known; false: this database has none.
+    async fn add_spool_mark(&self, spool: SpoolId) -> Result<bool, StoreError> {
+        ask!(&self.0, add_spool_mark(spool))
     }
 
     /// Makes what the coming days need, and does nothing where they need nothing. What comes meanwhile is stored all the same.

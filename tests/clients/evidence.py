@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 INGEST = "sealgate_ingest_"
-# received = the sum of the others.
-RECEIVED = "received_total"
+# The sum of these is the sum of the others.
+CAME = ("received_total", "recovered_total")
 ACCOUNTED = ("stored_total", "duplicate_total", "rejected_total", "dropped_total", "in_flight")
 
 
@@ -77,7 +77,7 @@ def parse(line):
     """A sample in the text format of Prometheus, if the law speaks of it; labels are put in the order of their names."""
     series, _, value = line.rpartition(" ")
     name, _, labels = series.removeprefix(INGEST).partition("{")
-    if not series.startswith(INGEST) or name not in (RECEIVED, *ACCOUNTED):
+    if not series.startswith(INGEST) or name not in (*CAME, *ACCOUNTED):
         return None
     pairs = sorted(pair.partition("=")[::2] for pair in labels.rstrip("}").split(",") if pair)
     return (name, *(value.strip('"') for _, value in pairs)), int(float(value))
@@ -98,6 +98,6 @@ def changes(before, after):
 
 def breaks_the_law(counts):
     """Gives what was received and what is accounted for, if they differ."""
-    received = counts[(RECEIVED,)]
+    received = sum(counts[(name,)] for name in CAME)
     accounted = sum(count for (name, *_), count in counts.items() if name in ACCOUNTED)
     return None if received == accounted else (received, accounted)

@@ -102,8 +102,12 @@ fn told(summary: &Summary) -> Vec<String> {
 
 fn law(counted: &Counted) -> String {
     let rejected = grouped(counted.rejected.values().sum());
+    let recovered = match counted.recovered {
+        0 => String::new(),
+        some => format!(" + recovered {}", grouped(some)),
+    };
     format!(
-        "received {} = stored {} + duplicate {} + rejected {rejected} + dropped {} + in flight {}",
+        "received {}{recovered} = stored {} + duplicate {} + rejected {rejected} + dropped {} + in flight {}",
         grouped(counted.received),
         grouped(counted.stored),
         grouped(counted.duplicate),

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Counted {
     pub(super) received: u64,
+    /// In the spool at the start.
+    pub(super) recovered: u64,
     pub(super) stored: u64,
     pub(super) duplicate: u64,
     /// By reason.
@@ -32,6 +34,7 @@ impl Counted {
     fn add(&mut self, name: &str, labels: &str, value: u64) {
         match name {
             "sealgate_ingest_received_total" => self.received += value,
+            "sealgate_ingest_recovered_total" => self.recovered += value,
             "sealgate_ingest_stored_total" => self.stored += value,
             "sealgate_ingest_duplicate_total" => self.duplicate += value,
             "sealgate_ingest_dropped_total" => self.dropped += value,
@@ -46,10 +49,10 @@ impl Counted {
         }
     }
 
-    /// Received less everything else: 0, or the law of the counts is broken.
+    /// Received and recovered less everything else: 0, or the law of the counts is broken.
     pub(super) fn difference(&self) -> i128 {
         let ended = self.stored + self.duplicate + self.rejected.values().sum::<u64>() + self.dropped;
-        i128::from(self.received) - i128::from(ended) - i128::from(self.in_flight)
+        i128::from(self.received) + i128::from(self.recovered) - i128::from(ended) - i128::from(self.in_flight)
     }
 }
 
@@ -81,7 +84,8 @@ mod tests {
         let counted = Counted::of(
             "# HELP sealgate_ingest_received_total Messages 7\n\
              sealgate_ingest_received_total 12\n\
-             sealgate_ingest_stored_total 6\n\
+             sealgate_ingest_recovered_total 3\n\
+             sealgate_ingest_stored_total 9\n\
              sealgate_ingest_duplicate_total{origin=\"retry\"} 1\n\
              sealgate_ingest_duplicate_total{origin=\"replay\"} 1\n\
              sealgate_ingest_rejected_total{encoding=\"cose\",reason=\"bad_seal\"} 1\n\
@@ -95,7 +99,8 @@ mod tests {
         let word = |word: &str, count| BTreeMap::from([(word.to_owned(), count)]);
         let expected = Counted {
             received: 12,
-            stored: 6,
+            recovered: 3,
+            stored: 9,
             duplicate: 2,
             rejected: word("bad_seal", 3),
             in_flight: 1,

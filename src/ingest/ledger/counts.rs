@@ -10,6 +10,7 @@ use crate::seal::{Encoding, Reason};
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
     received: u64,
+    recovered: u64,
     stored: u64,
     duplicate: [u64; Origin::ALL.len()],
     rejected: [[u64; EncodingLabel::ALL.len()]; Reason::ALL.len()],
@@ -32,6 +33,11 @@ impl Counts {
         self.received
     }
 
+    /// Messages that were in the spool at the start.
+    pub fn recovered(&self) -> u64 {
+        self.recovered
+    }
+
     /// Messages committed.
     pub fn stored(&self) -> u64 {
         self.stored
@@ -52,23 +58,28 @@ impl Counts {
         self.dropped[cause.index()]
     }
 
-    /// Receipts that live.
+    /// Receipts that live, and messages in the spool.
     pub fn in_flight(&self) -> u64 {
         self.live
     }
 
-    /// Received less everything else: 0, or the law is broken.
+    /// Received and recovered less everything else: 0, or the law is broken.
     pub fn difference(&self) -> i128 {
         let concluded = self.stored
             + self.duplicate.iter().sum::<u64>()
             + self.rejected.iter().flatten().sum::<u64>()
             + self.dropped.iter().sum::<u64>();
-        i128::from(self.received) - i128::from(concluded) - i128::from(self.live)
+        i128::from(self.received) + i128::from(self.recovered) - i128::from(concluded) - i128::from(self.live)
     }
 
     pub(super) fn receive(&mut self) {
         self.received += 1;
         self.live += 1;
+    }
+
+    pub(super) fn recover(&mut self, messages: u64) {
+        self.recovered += messages;
+        self.live += messages;
     }
 
     pub(super) fn conclude(&mut self, conclusion: Conclusion) {
@@ -81,7 +92,7 @@ impl Counts {
         *count += 1;
     }
 
-    /// Ends the life of a receipt.
+    /// Ends the life of a receipt, or the wait of a spooled message.
     pub(super) fn end(&mut self) {
         self.live -= 1;
     }

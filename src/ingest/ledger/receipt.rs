@@ -29,6 +29,8 @@ pub enum Settled {
     Stored,
     /// The same envelope was stored before.
     Duplicate(Origin),
+    /// Verified, and on this gateway's disk until the database is back. It stays in flight.
+    Spooled,
     /// Refused, and in quarantine or counted as over its bound.
     Rejected {
         /// Why.
@@ -48,6 +50,7 @@ impl Settled {
         match *self {
             Settled::Stored => Some(Verdict::Stored),
             Settled::Duplicate(_) => Some(Verdict::Duplicate),
+            Settled::Spooled => Some(Verdict::Spooled),
             Settled::Rejected { reason, .. } => Some(Verdict::Rejected(reason)),
             Settled::Lost => None,
         }
@@ -96,7 +99,8 @@ impl From<&Settled> for Conclusion {
             Settled::Stored => Conclusion::Stored,
             Settled::Duplicate(origin) => Conclusion::Duplicate(origin),
             Settled::Rejected { reason, encoding, .. } => Conclusion::Rejected(reason, encoding),
-            Settled::Lost => Conclusion::Dropped(Cause::Lost),
+            // Whoever settles what is only spooled has lost it.
+            Settled::Spooled | Settled::Lost => Conclusion::Dropped(Cause::Lost),
         }
     }
 }

@@ -11,9 +11,10 @@ use super::{Cause, Counts, EncodingLabel, Origin};
 use crate::metrics::Label;
 use crate::seal::Reason;
 
-/// Six families: the terms of the law.
+/// Seven families: the terms of the law.
 pub(super) struct Series {
     received: IntCounter,
+    recovered: IntCounter,
     stored: IntCounter,
     duplicate: IntCounterVec,
     rejected: IntCounterVec,
@@ -32,6 +33,10 @@ impl Series {
     pub(super) fn of(counts: &Counts) -> Self {
         let series = Series {
             received: counter("sealgate_ingest_received_total", "Messages to telemetry topics that were taken on."),
+            recovered: counter(
+                "sealgate_ingest_recovered_total",
+                "Messages that a process before this one spooled and acknowledged.",
+            ),
             stored: counter("sealgate_ingest_stored_total", "Messages verified and committed."),
             duplicate: counters(
                 "sealgate_ingest_duplicate_total",
@@ -48,7 +53,10 @@ impl Series {
                 "Messages neither stored nor refused, and not acknowledged.",
                 &[Cause::NAME],
             ),
-            in_flight: gauge("sealgate_ingest_in_flight", "Messages whose receipt has not settled."),
+            in_flight: gauge(
+                "sealgate_ingest_in_flight",
+                "Messages whose receipt has not settled, and messages in the spool.",
+            ),
         };
         series.fill(counts);
         series
@@ -64,6 +72,7 @@ impl Series {
 
     fn fill(&self, counts: &Counts) {
         self.received.inc_by(counts.received());
+        self.recovered.inc_by(counts.recovered());
         self.stored.inc_by(counts.stored());
         self.in_flight.set(counts.in_flight() as i64);
         for &origin in Origin::ALL {
@@ -80,8 +89,8 @@ impl Series {
         }
     }
 
-    fn families(&self) -> [&dyn Collector; 6] {
-        [&self.received, &self.stored, &self.duplicate, &self.rejected, &self.dropped, &self.in_flight]
+    fn families(&self) -> [&dyn Collector; 7] {
+        [&self.received, &self.recovered, &self.stored, &self.duplicate, &self.rejected, &self.dropped, &self.in_flight]
     }
 }
 
@@ -108,6 +117,7 @@ mod tests {
         let families = Series::default().collect();
         let cells = |name: &str| families.iter().find(|family| family.name() == name).unwrap().get_metric().len();
         assert_eq!(cells("sealgate_ingest_received_total"), 1);
+        assert_eq!(cells("sealgate_ingest_recovered_total"), 1);
         assert_eq!(cells("sealgate_ingest_stored_total"), 1);
         assert_eq!(cells("sealgate_ingest_duplicate_total"), 2);
         assert_eq!(cells("sealgate_ingest_rejected_total"), 11 * 4);

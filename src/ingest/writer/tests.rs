@@ -36,7 +36,7 @@ impl Bench {
         let guard = Arc::new(Guard::new(&seal::Config::default(), masters, store.clone()));
         let registry = Registry::default();
         let (ingest, writer, _outlets) =
-            Writer::open(&Config::default(), guard, store.clone(), &registry, Wanted::default());
+            Writer::open(&Config::default(), guard, store.clone(), None, &registry, Wanted::default());
         Bench { directory: Directory(directory), store, ingest, writer, inbox: Arc::default(), _outlets }
     }
 

@@ -19,6 +19,7 @@ mod proof;
 pub(super) mod readings;
 mod registry;
 mod retention;
+mod spool;
 mod tables;
 mod time;
 mod writer;
@@ -27,7 +28,7 @@ use super::commit;
 use super::commit::Fault;
 use super::directory::Files;
 use super::quarantine::Bounds;
-use super::{CommitError, Config, DatabaseConfig, Doubt, Entry, OpenError, Outcome, Seen, StoreError, Usage};
+use super::{CommitError, Config, DatabaseConfig, Doubt, Entry, Mark, OpenError, Outcome, Seen, StoreError, Usage};
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use std::io;
 use std::sync::Arc;
@@ -107,8 +108,18 @@ impl Postgres {
         if batch.is_empty() {
             return Ok(Vec::new());
         }
-        match self.write(bounds, batch, Way::Whole).await {
-            Err(Failure::Content) => self.write(bounds, batch, Way::ByHalves).await,
+        self.commit_with(bounds, batch, None).await
+    }
+
+    /// `drained` is noted with it.
+    async fn commit_with(
+        &self,
+        bounds: Bounds,
+        batch: &[Entry],
+        drained: Option<Mark>,
+    ) -> Result<Vec<Outcome>, CommitError> {
+        match self.write(bounds, batch, drained, Way::Whole).await {
+            Err(Failure::Content) => self.write(bounds, batch, drained, Way::ByHalves).await,
             done => done,
         }
         .map_err(|failure| match failure {
@@ -134,14 +145,21 @@ impl Postgres {
         }
     }
 
-    async fn write(&self, bounds: Bounds, batch: &[Entry], way: Way) -> Result<Vec<Outcome>, Failure> {
+    async fn write(
+        &self,
+        bounds: Bounds,
+        batch: &[Entry],
+        drained: Option<Mark>,
+        way: Way,
+    ) -> Result<Vec<Outcome>, Failure> {
         let mut transaction = self.within(async { Ok::<_, StoreError>(self.0.writers.begin().await?) }).await?;
         let written = async {
             let written = match way {
                 Way::Whole => commit::write(&mut transaction, bounds, batch).await,
                 Way::ByHalves => commit::write_by_halves(&mut transaction, bounds, batch).await,
-            };
-            Ok::<_, StoreError>(written?)
+            }?;
+            spool::note(&mut transaction, drained).await?;
+            Ok::<_, StoreError>(written)
         };
         let outcomes = match self.within(written).await {
             Ok(outcomes) => outcomes,

@@ -25,6 +25,7 @@ mod proof;
 pub(super) mod readings;
 mod registry;
 mod retention;
+pub(super) mod spool;
 mod statements;
 mod tables;
 mod writer;
@@ -34,6 +35,7 @@ use super::commit::Fault;
 use super::directory::Files;
 use super::quarantine::Bounds;
 use super::{CommitError, Config, Entry, OpenError, Outcome, Seen, StoreError, Usage};
+use spool::SpoolId;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use statements::Statements;
 use std::sync::Arc;
@@ -99,6 +101,16 @@ impl Sqlite {
             done => done,
         };
         Ok(committed.map_err(StoreError::from)?)
+    }
+
+    /// None: a file is not away, so that nothing is spooled for it.
+    pub(super) async fn spool_mark(&self, _: SpoolId) -> Result<Option<i64>, StoreError> {
+        Ok(None)
+    }
+
+    /// Whether there is one now.
+    pub(super) async fn add_spool_mark(&self, _: SpoolId) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     /// The file and its log.

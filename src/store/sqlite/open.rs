@@ -207,7 +207,7 @@ fn is_in_use(error: &StoreError) -> bool {
 }
 
 /// What the engine says about a file that is none of its own is not worth more than that.
-fn database_error(files: &Files, error: sqlx::Error) -> OpenError {
+pub(super) fn database_error(files: &Files, error: sqlx::Error) -> OpenError {
     const NOT_A_DATABASE: &str = "26";
     let place = files.place();
     match error.as_database_error().and_then(|error| error.code()) {

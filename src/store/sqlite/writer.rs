@@ -43,6 +43,14 @@ impl Writer {
         Ok(Transaction { connection, writer: self, new_labels: Vec::new() })
     }
 
+    /// Runs statements that no transaction may hold.
+    pub(super) async fn run(&mut self, sql: &'static str) -> sqlx::Result<()> {
+        let mut connection = self.take().await?;
+        sqlx::raw_sql(sql).execute(&mut connection).await?;
+        self.connection = Place::Ready(connection);
+        Ok(())
+    }
+
     /// Closes the connection; no other is opened.
     pub(super) async fn close(&mut self) -> sqlx::Result<()> {
         match std::mem::replace(&mut self.connection, Place::Closed) {

@@ -13,6 +13,7 @@ mod registry;
 mod retention;
 #[path = "../../../tests/gateway/harness/postgres.rs"]
 mod server;
+mod spool;
 
 use super::*;
 use server::Postgres as Server;

@@ -19,6 +19,7 @@ use super::wait::{Deadline, PATIENCE, eventually};
 /// Where what is written to standard error goes, of all runs on one data directory.
 const LOG: &str = "gateway.log";
 const LOG_LINES_SHOWN: usize = 60;
+const PROGRAM: &str = env!("CARGO_BIN_EXE_sealgate");
 
 /// The gateway of one test. It is killed with it; if the test fails, the end of its log is shown.
 pub(crate) struct Gateway {
@@ -27,6 +28,8 @@ pub(crate) struct Gateway {
     postgres: Option<String>,
     variables: Vec<(String, String)>,
     process: Option<Process>,
+    /// Whether a file that gets too large is an error to it, and not its end.
+    ignores_xfsz: bool,
 }
 
 struct Process {
@@ -62,7 +65,7 @@ impl Gateway {
         fs::write(scratch.join("sealgate.toml"), "").unwrap();
         let ports = ["edge.listen", "public.listen", "admin.listen"].map(|key| (key, "127.0.0.1:0"));
         let variables = ports.iter().chain(settings).map(|(key, value)| (variable(key), (*value).to_owned())).collect();
-        Gateway { scratch, postgres: None, variables, process: None }
+        Gateway { scratch, postgres: None, variables, process: None, ignores_xfsz: false }
     }
 
     /// The same over a schema of its own in PostgreSQL.
@@ -112,6 +115,22 @@ impl Gateway {
             let address = quiet_address();
             self.set(key, &address.to_string());
         }
+    }
+
+    /// From the next start on its disk can be filled: see [`Gateway::limit_files`].
+    pub(crate) fn may_find_its_disk_full(&mut self) {
+        self.ignores_xfsz = true;
+    }
+
+    /// None of its files may grow beyond so many bytes from now on; none: as far as the disk lets them. To a program that is the same as a
+    /// full disk, but for the number of the error, and it needs no rights.
+    pub(crate) fn limit_files(&self, bytes: Option<u64>) {
+        assert!(self.ignores_xfsz, "the signal would end it");
+        let limit = bytes.map_or("unlimited".to_owned(), |bytes| bytes.to_string());
+        let pid = self.running().child.id().to_string();
+        // The soft limit alone: the hard one cannot be raised again.
+        let set = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={limit}:")]).status().unwrap();
+        assert!(set.success(), "prlimit comes with Debian's util-linux");
     }
 
     /// Starts it, again or for the first time, on the same data. The ports are others then.
@@ -282,7 +301,14 @@ impl Gateway {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sealgate"));
+        let mut command = match self.ignores_xfsz {
+            false => Command::new(PROGRAM),
+            true => {
+                let mut command = Command::new("env");
+                command.args(["--ignore-signal=XFSZ", PROGRAM]);
+                command
+            }
+        };
         command.arg("--config").arg(self.scratch.join("sealgate.toml")).arg("--data").arg(self.scratch.join("data"));
         command.args(arguments).envs(self.variables.iter().cloned()).stdin(Stdio::null());
         command

@@ -35,7 +35,7 @@ pub(crate) use gateway::Gateway;
 pub(crate) use http::{get, post_form};
 pub(crate) use load::{Load, Report};
 pub(crate) use meddler::Meddler;
-pub(crate) use postgres::Postgres;
+pub(crate) use postgres::{Postgres, run as psql};
 pub(crate) use prometheus::Prometheus;
 pub(crate) use scrape::Scrape;
 pub(crate) use scratch::Scratch;

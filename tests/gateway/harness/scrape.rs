@@ -41,11 +41,13 @@ impl Scrape {
             .map(|sample| (sample.name.as_str(), sample.value))
     }
 
-    /// Received less everything else: 0, or the law of the counts is broken.
+    /// Received and recovered less everything else: 0, or the law of the counts is broken.
     pub(crate) fn law_difference(&self) -> f64 {
         let ended = ["stored_total", "duplicate_total", "rejected_total", "dropped_total", "in_flight"];
         let ended: f64 = ended.iter().map(|name| self.sum(&format!("sealgate_ingest_{name}"))).sum();
-        self.value("sealgate_ingest_received_total", &[]) - ended
+        let came =
+            ["received_total", "recovered_total"].map(|name| self.value(&format!("sealgate_ingest_{name}"), &[]));
+        came.iter().sum::<f64>() - ended
     }
 }
 
