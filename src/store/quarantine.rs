@@ -3,6 +3,9 @@
 //! What the quarantine holds is handed in; here it is only decided what still fits, in the order in which it came. What does
 //! not fit is not kept, and nothing older makes room for it: an operator looks for the first message that went wrong, not
 //! for the last.
+//!
+//! So that a crowd cannot take all the room, the second half of it is shared out: the less is left, the less may a device have, and
+//! each that has nothing may have one message as long as there is room at all.
 
 use super::Usage;
 use super::batch::{Accepted, Kept, Refused};
@@ -57,6 +60,19 @@ impl Bounds {
         Bounds { all: Usage { rows: config.quarantine_rows_max, bytes: config.quarantine_bytes_max }, device }
     }
 
+    /// What a device may have, by what all have.
+    fn part_of_device(&self, all: Usage) -> Usage {
+        let part = |of_device: u64, max: u64, used: u64| {
+            let (half, free) = (max / 2, max.saturating_sub(used));
+            let shared = u128::from(of_device) * u128::from(free) / u128::from(half.max(1));
+            if used <= half { of_device } else { u64::try_from(shared).unwrap_or(of_device).min(of_device) }
+        };
+        Usage {
+            rows: part(self.device.rows, self.all.rows, all.rows),
+            bytes: part(self.device.bytes, self.all.bytes, all.bytes),
+        }
+    }
+
     /// Whether not even an empty message fits.
     pub(super) fn is_full(&self, all: Usage) -> bool {
         with(all, 0, self.all).is_none()
@@ -73,7 +89,8 @@ impl Room {
     /// Decides about the next message, and counts it if it fits.
     pub(super) fn admit(&mut self, device_id: &str, len: usize) -> Kept {
         let of_device = self.devices.get(device_id).copied().unwrap_or_default();
-        let fits = with(self.all, len, self.bounds.all).zip(with(of_device, len, self.bounds.device));
+        let part = if of_device.rows == 0 { self.bounds.device } else { self.bounds.part_of_device(self.all) };
+        let fits = with(self.all, len, self.bounds.all).zip(with(of_device, len, part));
         let Some((all, of_device)) = fits else {
             return Kept::OverBound;
         };
@@ -104,6 +121,33 @@ mod tests {
         assert_eq!(room.admit("a", 1), Kept::OverBound);
         assert_eq!(room.admit("b", 1), Kept::Quarantined);
         assert_eq!(room.admit("c", 1), Kept::OverBound);
+    }
+
+    #[test]
+    fn a_crowd_leaves_room_for_those_who_have_nothing() {
+        let (all, device) = (Usage { rows: 10_000, bytes: 1 << 30 }, Usage { rows: 100, bytes: 1 << 20 });
+        let mut room = Room::new(Bounds { all, device }, []);
+        for _ in 0..200 {
+            (0..500).for_each(|attacker| {
+                room.admit(&format!("attacker-{attacker}"), 100);
+            });
+        }
+        assert!(room.all.rows < 9_500, "{}", room.all.rows);
+        let kept = (0..500).filter(|other| room.admit(&format!("other-{other}"), 100) == Kept::Quarantined);
+        assert_eq!(kept.count(), 500);
+    }
+
+    #[test]
+    fn bytes_are_shared_out_as_messages_are() {
+        let (all, device) = (Usage { rows: 1 << 30, bytes: 1_000_000 }, Usage { rows: 1 << 20, bytes: 10_000 });
+        let mut room = Room::new(Bounds { all, device }, []);
+        for _ in 0..200 {
+            (0..500).for_each(|attacker| {
+                room.admit(&format!("attacker-{attacker}"), 1_000);
+            });
+        }
+        assert!(room.all.bytes < 950_000, "{}", room.all.bytes);
+        assert_eq!(room.admit("other", 10_000), Kept::Quarantined);
     }
 
     #[test]
