@@ -12,10 +12,11 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 /// Schemas by number: the first is 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("../migrations/postgres/0001_the_house.sql"),
     include_str!("../migrations/postgres/0002_retention.sql"),
     include_str!("../migrations/postgres/0003_checkpoints.sql"),
+    include_str!("../migrations/postgres/0004_device_group.sql"),
 ];
 
 /// The newest schema that this version knows.
