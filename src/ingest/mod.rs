@@ -14,6 +14,7 @@ mod ledger;
 mod metrics;
 mod pipeline;
 mod reopen;
+mod turns;
 mod writer;
 
 pub use crate::seal::{Encoding, Reason};
