@@ -1,4 +1,5 @@
-//! What one device at full speed costs the others: their latency with it and without it, on one gateway, in turn.
+//! What devices at full speed cost the others: their latency with them and without them, on one gateway, in turn. One that floods
+//! (`--fair`), or a crowd that has come back with a backlog (`--backfill`).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,27 +20,50 @@ use super::fleet::{Fleet, name};
 use super::gateway::log_in;
 use super::load::{Publisher, RUN_MAX};
 
-/// How many devices send now and then.
-const QUIET: usize = 20;
-/// How many messages each of them sends in one part of a round, and how often.
-const MESSAGES: usize = 200;
-const INTERVAL: Duration = Duration::from_millis(20);
-/// What the fast one has to send; more than it can while the others send theirs.
-const FLOOD: usize = 100_000;
+/// Who sends what in a round.
+#[derive(Clone, Copy)]
+pub(crate) struct Shape {
+    /// How many devices send now and then.
+    quiet: usize,
+    /// How many messages each of them sends in one part of a round, and how often.
+    messages: usize,
+    interval: Duration,
+    /// How many send as fast as they are acknowledged.
+    fast: usize,
+    /// What each of these has to send; more than it can while the others send theirs.
+    flood: usize,
+}
+
+impl Shape {
+    /// One that floods.
+    pub(crate) fn fair() -> Shape {
+        Shape { quiet: 20, messages: 200, interval: Duration::from_millis(20), fast: 1, flood: 100_000 }
+    }
+
+    /// A crowd with backlogs.
+    pub(crate) fn backfill(options: &Options) -> Shape {
+        Shape { quiet: 40, messages: 40, interval: Duration::from_millis(100), fast: options.devices, flood: 16_000 }
+    }
+}
 
 /// The latencies of the quiet ones, from PUBLISH to PUBACK, in order of length.
 struct Latencies(Vec<Duration>);
 
 /// Measures and prints.
-pub(crate) fn measure(options: &Options) -> Result<()> {
+pub(crate) fn measure(shape: Shape, options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut ratios = Vec::new();
-    println!("{QUIET} devices, each with a message in {INTERVAL:?}; PUBLISH to PUBACK, p50 and p99 in ms");
+    let Shape { quiet, interval, fast, .. } = shape;
+    println!(
+        "{quiet} devices, each with a message in {interval:?}, and {fast} at full speed with {} on the way",
+        options.window
+    );
+    println!("PUBLISH to PUBACK, p50 and p99 in ms");
     for round in 1..=options.rounds {
-        let (alone, beside) = runtime.block_on(async { timeout(RUN_MAX, measure_round(options)).await })??;
+        let (alone, beside) = runtime.block_on(async { timeout(RUN_MAX, measure_round(shape, options)).await })??;
         ratios.push(beside.at(0.99).as_secs_f64() / alone.at(0.99).as_secs_f64());
         println!(
-            "round {round}: alone {} {}, beside one at full speed {} {}, ratio of the p99 {:.2}",
+            "round {round}: alone {} {}, beside {fast} at full speed {} {}, ratio of the p99 {:.2}",
             alone.millis(0.5),
             alone.millis(0.99),
             beside.millis(0.5),
@@ -52,42 +76,47 @@ pub(crate) fn measure(options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn measure_round(options: &Options) -> Result<(Latencies, Latencies)> {
+async fn measure_round(shape: Shape, options: &Options) -> Result<(Latencies, Latencies)> {
     let scratch = Scratch::new("end_to_end", "fair")?;
     let house = House::new(&scratch)?;
-    let added = house.add_devices(&(0..=QUIET).map(name).collect::<Vec<_>>())?;
-    let gateway = house.serve(&[])?;
+    let added = house.add_devices(&(0..shape.quiet + shape.fast).map(name).collect::<Vec<_>>())?;
+    // Above the default it stands for more devices, or for clients at 3.1.1, whose window is edge.in_flight_max.
+    let gateway = house.serve(&[&format!("edge.receive_maximum={}", options.window.max(32))])?;
     let mut credentials = added.iter().map(|added| log_in(added, gateway.public)).collect::<Result<Vec<_>>>()?;
-    let fast = Arc::new(Fleet::seal(&credentials.split_off(QUIET), FLOOD)?);
-    let quiet = Arc::new(Fleet::seal(&credentials, 2 * MESSAGES)?);
+    let fast = Arc::new(Fleet::seal(&credentials.split_off(shape.quiet), shape.flood)?);
+    let quiet = Arc::new(Fleet::seal(&credentials, 2 * shape.messages)?);
     let mut streams = Vec::new();
     for device in &quiet.devices {
         streams.push(connect(gateway.mqtt, &device.device_id, device.login(), 1).await?);
     }
-    let (alone, streams) = now_and_then(&quiet, streams, 0..MESSAGES).await?;
-    let device = &fast.devices[0];
-    let stream = connect(gateway.mqtt, &device.device_id, device.login(), options.window).await?;
-    let (flooding, window) = (fast.clone(), options.window);
-    let flood = tokio::spawn(async move { Publisher::new(stream, &flooding.devices[0], window).publish().await });
-    let (beside, _) = now_and_then(&quiet, streams, MESSAGES..2 * MESSAGES).await?;
-    ensure!(!flood.is_finished(), "the fast one has run out of messages, or its connection has ended");
-    flood.abort();
+    let (alone, streams) = now_and_then(&shape, &quiet, streams, 0..shape.messages).await?;
+    let mut flood = JoinSet::new();
+    for (index, device) in fast.devices.iter().enumerate() {
+        let stream = connect(gateway.mqtt, &device.device_id, device.login(), options.window).await?;
+        let (fast, window) = (fast.clone(), options.window);
+        flood.spawn(async move { Publisher::new(stream, &fast.devices[index], window).publish().await });
+    }
+    let (beside, _) = now_and_then(&shape, &quiet, streams, shape.messages..2 * shape.messages).await?;
+    ensure!(flood.try_join_next().is_none(), "a fast one has run out of messages, or its connection has ended");
+    flood.abort_all();
     Ok((alone, beside))
 }
 
 /// Each device sends its messages, one after the other; gives the connections back.
 async fn now_and_then(
+    shape: &Shape,
     fleet: &Arc<Fleet>,
     streams: Vec<TcpStream>,
     messages: Range<usize>,
 ) -> Result<(Latencies, Vec<TcpStream>)> {
+    let Shape { quiet, interval, .. } = *shape;
     let mut sending = JoinSet::new();
     for (index, stream) in streams.into_iter().enumerate() {
         let (fleet, messages) = (fleet.clone(), messages.clone());
         sending.spawn(async move {
             // Not all at the same moment.
-            sleep(INTERVAL * u32::try_from(index)? / u32::try_from(QUIET)?).await;
-            send(&fleet, index, stream, messages).await
+            sleep(interval * u32::try_from(index)? / u32::try_from(quiet)?).await;
+            send(&fleet, index, stream, messages, interval).await
         });
     }
     let (mut latencies, mut streams) = (Vec::new(), Vec::new());
@@ -106,6 +135,7 @@ async fn send(
     index: usize,
     mut stream: TcpStream,
     messages: Range<usize>,
+    interval: Duration,
 ) -> Result<(usize, TcpStream, Vec<Duration>)> {
     let device = &fleet.devices[index];
     let (mut latencies, mut buffer) = (Vec::new(), BytesMut::new());
@@ -123,7 +153,7 @@ async fn send(
         ensure!(answer[0] == 0x40 && code == 0, "{} was answered by {answer:02x?}", device.device_id);
         let took = now() - began;
         latencies.push(took);
-        sleep(INTERVAL.saturating_sub(took)).await;
+        sleep(interval.saturating_sub(took)).await;
     }
     Ok((index, stream, latencies))
 }

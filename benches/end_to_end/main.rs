@@ -23,6 +23,7 @@ use anyhow::{Result, ensure};
 use clap::Parser;
 
 use bare::Way;
+use fair::Shape;
 use fleet::Fleet;
 use report::Report;
 
@@ -51,8 +52,11 @@ struct Options {
     /// What one device at full speed costs the others, and nothing else.
     #[arg(long, conflicts_with_all = ["gateway_only", "bare_only"])]
     fair: bool,
+    /// What devices that come back with a backlog cost the others, and nothing else.
+    #[arg(long, conflicts_with_all = ["gateway_only", "bare_only", "fair"])]
+    backfill: bool,
     /// Over PostgreSQL, beside the bare insert of the same rows into the same tables and into the plainest ones.
-    #[arg(long, conflicts_with_all = ["bare_only", "fair"])]
+    #[arg(long, conflicts_with_all = ["bare_only", "fair", "backfill"])]
     postgres: bool,
     /// What `cargo bench` and `cargo test` say to each benchmark.
     #[arg(long, hide = true)]
@@ -78,7 +82,11 @@ fn main() -> Result<()> {
     ensure!((1..=MESSAGES_MAX).contains(&total), "{total} messages a round are none, or more than {MESSAGES_MAX}");
     ensure!((1..=99).contains(&options.devices) && options.window <= 65_535 && options.rounds >= 1, "see --help");
     if options.fair {
-        return fair::measure(&options);
+        return fair::measure(Shape::fair(), &options);
+    }
+    if options.backfill {
+        ensure!(options.devices <= 60, "at most 60 beside those who are live");
+        return fair::measure(Shape::backfill(&options), &options);
     }
     if options.postgres {
         return postgres::measure(&options);

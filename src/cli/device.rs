@@ -15,6 +15,7 @@ use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_t
 use crate::auth::secret::{ClientSecret, new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
+use crate::seal::GroupName;
 use crate::store::{AddError, Device, NewDevice, State, Store};
 
 #[derive(Args)]
@@ -24,6 +25,9 @@ Examples:
   sealgate device add sensor-1 --format json
   sealgate device add sim-{1..100} --format json > fleet.jsonl    # for firmware-sim
   eval \"$(sealgate device add sensor-1 --format shell)\"   # sets DEVICE_ID, DEVICE_SEAL_KEY …
+  sealgate device add van-1 van-2 --group vans              # [seal.group.vans] says how old what they send may be
+  sealgate device set pump-1 pump-2 --group backfill
+  sealgate device set pump-1 pump-2 --no-group
   sealgate device list
   sealgate device disable sensor-1
 
@@ -40,6 +44,9 @@ enum Verb {
         /// Their names: 1 to 64 of A-Z a-z 0-9 . _ : - each.
         #[arg(required = true, value_name = "ID")]
         ids: Vec<DeviceId>,
+        /// The group that they are in: 1 to 64 of A-Z a-z 0-9 _ -.
+        #[arg(long, value_name = "NAME")]
+        group: Option<GroupName>,
         /// How the credentials are printed.
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
@@ -49,6 +56,17 @@ enum Verb {
         /// How the list is printed.
         #[arg(long, value_enum, default_value = "text")]
         format: ListFormat,
+    },
+    /// Put devices into a group, or take them out of theirs.
+    ///
+    /// The settings [seal.group.NAME] say how far the clocks of a group may be from the gateway's. If one of the devices is not there,
+    /// nothing is changed.
+    Set {
+        /// The devices' names.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<DeviceId>,
+        #[command(flatten)]
+        group: Grouping,
     },
     /// Refuse a device: new tokens, new logins, and what it sends.
     ///
@@ -64,17 +82,31 @@ enum Verb {
     },
 }
 
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Grouping {
+    /// The group: 1 to 64 of A-Z a-z 0-9 _ -. No setting need name it.
+    #[arg(long, value_name = "NAME")]
+    group: Option<GroupName>,
+    /// In none: the section [seal] is for them.
+    #[arg(long)]
+    no_group: bool,
+}
+
 impl Arguments {
     pub(super) fn run(self, settings: &Settings) -> Done {
         let config = settings.load()?;
         block_on(async {
             let cellar = match &self.verb {
                 Verb::Add { .. } => Cellar::open(&config).await?,
-                Verb::List { .. } | Verb::Disable { .. } | Verb::Enable { .. } => open_existing(&config).await?,
+                Verb::List { .. } | Verb::Set { .. } | Verb::Disable { .. } | Verb::Enable { .. } => {
+                    open_existing(&config).await?
+                }
             };
             let done = match self.verb {
-                Verb::Add { ids, format } => add_all(&config, &cellar, &ids, format).await,
+                Verb::Add { ids, group, format } => add_all(&config, &cellar, &ids, group.as_ref(), format).await,
                 Verb::List { format } => list(&cellar.store, format).await,
+                Verb::Set { ids, group } => set_group(&cellar.store, &ids, group.group.as_ref()).await,
                 Verb::Disable { id } => set_state(&cellar.store, &id, State::Disabled).await,
                 Verb::Enable { id } => set_state(&cellar.store, &id, State::Enabled).await,
             };
@@ -86,7 +118,13 @@ impl Arguments {
 
 /// None, if the name of one is taken or stands there twice; else one after the other, each printed as soon as it is added: what was
 /// printed is added, wherever this ends.
-async fn add_all(config: &Config, cellar: &Cellar, ids: &[DeviceId], format: Format) -> Done {
+async fn add_all(
+    config: &Config,
+    cellar: &Cellar,
+    ids: &[DeviceId],
+    group: Option<&GroupName>,
+    format: Format,
+) -> Done {
     if format == Format::Shell && ids.len() > 1 {
         return Err(Failure::Unusable(anyhow!(
             "--format shell is for one device: its variables have no other's names"
@@ -99,13 +137,13 @@ async fn add_all(config: &Config, cellar: &Cellar, ids: &[DeviceId], format: For
         }
     }
     for id in ids {
-        add(config, cellar, id, format).await?;
+        add(config, cellar, id, group, format).await?;
     }
     Ok(Exit::Done)
 }
 
-async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, format: Format) -> Done {
-    let enrolled = enrol(cellar, id).await?;
+async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, group: Option<&GroupName>, format: Format) -> Done {
+    let enrolled = enrol(cellar, id, group).await?;
     let credentials = Credentials {
         device_id: id.as_str(),
         client_id: &enrolled.client_id,
@@ -127,7 +165,7 @@ pub(super) struct Enrolled {
 }
 
 /// Adds a device.
-pub(super) async fn enrol(cellar: &Cellar, id: &DeviceId) -> Result<Enrolled, Failure> {
+pub(super) async fn enrol(cellar: &Cellar, id: &DeviceId, group: Option<&GroupName>) -> Result<Enrolled, Failure> {
     let key_version = cellar.masters.newest();
     let key = cellar.masters.device_key(key_version, id);
     let key = key.ok_or_else(|| anyhow!("there is no master key of version {key_version}"))?;
@@ -137,6 +175,7 @@ pub(super) async fn enrol(cellar: &Cellar, id: &DeviceId) -> Result<Enrolled, Fa
         client_id: new_client_id()?,
         secret_sha256,
         key_version_min: key_version,
+        group: group.map(|group| group.as_str().into()),
         created_at_ms: now_ms(),
     };
     cellar.store.add_device(&device).await.map_err(|error| not_added("device", id.as_str(), error))?;
@@ -191,7 +230,7 @@ and the token as password."
 
 async fn list(store: &Store, format: ListFormat) -> Done {
     if format == ListFormat::Text {
-        output::line(&format!("{:<64}  {:<8}  {:<20}  LOWEST KEY", "DEVICE", "STATE", "ADDED"))?;
+        output::line(&format!("{:<64}  {:<8}  {:<20}  LOWEST KEY  GROUP", "DEVICE", "STATE", "ADDED"))?;
     }
     let mut page = store.devices(None, PAGE).await?;
     while let Some(last) = page.last() {
@@ -203,15 +242,30 @@ async fn list(store: &Store, format: ListFormat) -> Done {
 }
 
 fn described(device: &Device, format: ListFormat) -> String {
-    let Device { device_id, state, key_version_min, created_at_ms, .. } = device;
+    let Device { device_id, state, key_version_min, group, created_at_ms, .. } = device;
+    let group = group.as_deref();
     let (state, added) = (word(*state), time_text(*created_at_ms));
     match format {
-        ListFormat::Text => format!("{device_id:<64}  {state:<8}  {added:<20}  {key_version_min}"),
+        ListFormat::Text => {
+            format!("{device_id:<64}  {state:<8}  {added:<20}  {key_version_min:<10}  {}", group.unwrap_or("-"))
+        }
         ListFormat::Json => serde_json::json!({
             "device_id": device_id.as_ref(), "state": state, "key_version_min": key_version_min, "created_at": added,
+            "group": group,
         })
         .to_string(),
     }
+}
+
+async fn set_group(store: &Store, ids: &[DeviceId], group: Option<&GroupName>) -> Done {
+    let names: Vec<&str> = ids.iter().map(DeviceId::as_str).collect();
+    if let Some(unknown) = store.set_device_group(&names, group.map(GroupName::as_str)).await? {
+        return Err(anyhow!("there is no device {unknown}; nothing was changed").into());
+    }
+    let now = group.map_or("in no group".to_owned(), |group| format!("in group {}", group.as_str()));
+    let lines: Vec<String> = names.iter().map(|name| format!("device {name} is {now}")).collect();
+    output::line(&lines.join("\n"))?;
+    Ok(Exit::Done)
 }
 
 async fn set_state(store: &Store, id: &DeviceId, state: State) -> Done {

@@ -54,7 +54,7 @@ impl Config {
         let mut chosen = BTreeMap::new();
         for setting in settings {
             match checked(&setting) {
-                Ok(value) => drop(chosen.insert((setting.section, setting.key), (value, setting.place))),
+                Ok(value) => drop(chosen.insert((setting.section, setting.path), (value, setting.place))),
                 Err(mistake) => mistakes.push(mistake),
             }
         }
@@ -98,14 +98,16 @@ impl Config {
     }
 }
 
-/// The settings that won, and where each came from.
-type Chosen = BTreeMap<(String, String), (Value, Place)>;
+/// The settings that won, by section and the way from there, and where each came from.
+type Chosen = BTreeMap<(String, Vec<String>), (Value, Place)>;
 
 /// Reads one setting as if it were alone, so that each yields its own error.
 fn checked(setting: &Setting) -> Result<Value, Mistake> {
     let mut first_error = None;
     for value in setting.written.readings() {
-        match deserialised(&setting.section, Table::from_iter([(setting.key.clone(), value.clone())])) {
+        let mut keys = Table::new();
+        put(&mut keys, &setting.path, value.clone());
+        match deserialised(&setting.section, keys) {
             Ok(_) => return Ok(value),
             Err(sentence) => first_error.get_or_insert(sentence),
         };
@@ -125,19 +127,33 @@ fn deserialised(section: &str, keys: Table) -> Result<Config, String> {
 
 fn merged(chosen: &Chosen) -> Result<Config, Mistake> {
     let mut document = Table::new();
-    for ((section, key), (value, _)) in chosen {
-        let keys = document.entry(section).or_insert_with(|| Value::Table(Table::new()));
-        keys.as_table_mut().expect("only tables are inserted above").insert(key.clone(), value.clone());
+    for ((section, path), (value, _)) in chosen {
+        let path: Vec<String> = [std::slice::from_ref(section), path].concat();
+        put(&mut document, &path, value.clone());
     }
     let together = |error: toml::de::Error| Mistake::of_all(error.message().to_owned());
     Config::deserialize(document).map_err(together)
+}
+
+/// Puts a value where the path leads. What is in the way is no table, and was told to be wrong.
+fn put(table: &mut Table, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [key] => drop(table.insert(key.clone(), value)),
+        [key, rest @ ..] => {
+            let inner = table.entry(key).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
 }
 
 /// The semantic mistakes, but for keys about which something was said already.
 fn misfits(config: &Config, chosen: &Chosen, known: &[Mistake]) -> Vec<Mistake> {
     let located = config.mistakes().map(|(section, (key, sentence))| {
         let place =
-            chosen.get(&(section.to_owned(), key.to_owned())).map_or(Place::Default, |(_, place)| place.clone());
+            chosen.get(&(section.to_owned(), vec![key.to_owned()])).map_or(Place::Default, |(_, place)| place.clone());
         Mistake { place, key: format!("{section}.{key}"), sentence }
     });
     located.filter(|found| known.iter().all(|said| said.key != found.key)).collect()

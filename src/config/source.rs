@@ -43,7 +43,7 @@ pub struct Flag {
     pub name: String,
     /// The section.
     pub section: String,
-    /// The key.
+    /// The key; of a key inside of a table `table.key`.
     pub key: String,
     /// The value, a TOML value or plain text.
     pub value: String,
@@ -53,14 +53,15 @@ pub struct Flag {
 pub(super) struct Setting {
     pub(super) place: Place,
     pub(super) section: String,
-    pub(super) key: String,
+    /// The key, and those inside of it where it is a table.
+    pub(super) path: Vec<String>,
     pub(super) written: Written,
 }
 
 impl Setting {
-    /// `section.key`.
+    /// `section.key`, and so on inward.
     pub(super) fn name(&self) -> String {
-        format!("{}.{}", self.section, self.key)
+        format!("{}.{}", self.section, self.path.join("."))
     }
 }
 
@@ -77,12 +78,13 @@ impl Written {
     pub(super) fn readings(&self) -> Vec<Value> {
         match self {
             Written::Typed(value) => vec![value.clone()],
-            Written::Text(text) => {
-                let typed = ValueDeserializer::parse(text).and_then(Value::deserialize).ok();
-                typed.into_iter().chain([Value::String(text.clone())]).collect()
-            }
+            Written::Text(text) => typed(text).into_iter().chain([Value::String(text.clone())]).collect(),
         }
     }
+}
+
+fn typed(text: &str) -> Option<Value> {
+    ValueDeserializer::parse(text).and_then(Value::deserialize).ok()
 }
 
 /// Every setting of every source, the weakest source first, and what could not be read as one.
@@ -128,18 +130,31 @@ impl Found {
             let sentence = format!("is a section: write [{section}] and its keys below");
             return self.mistakes.push(Mistake { place: at, key: section.to_owned(), sentence });
         };
+        self.read_keys(section, &[], keys, place);
+    }
+
+    fn read_keys(&mut self, section: &str, above: &[String], keys: &DeTable<'_>, place: &dyn Fn(usize) -> Place) {
         for (key, value) in keys {
             let at = place(key.span().start);
             // A syntax error has said what is wrong with this line; what the parser made of the rest of it is a guess.
             if self.mistakes.iter().any(|mistake| mistake.place == at) {
                 continue;
             }
-            match Value::deserialize(ValueDeserializer::from(value.clone())) {
-                Ok(value) => self.push(at, section, key.get_ref(), Written::Typed(value)),
-                Err(error) => {
-                    let key = format!("{section}.{}", key.get_ref());
-                    self.mistakes.push(Mistake { place: at, key, sentence: error.message().to_owned() });
-                }
+            let path = [above, &[key.get_ref().to_string()]].concat();
+            match value.get_ref() {
+                // Key by key, each with its line. An empty one has none to speak for it.
+                DeValue::Table(inner) if !inner.is_empty() => self.read_keys(section, &path, inner, place),
+                _ => self.read_value(at, section, path, value),
+            }
+        }
+    }
+
+    fn read_value(&mut self, at: Place, section: &str, path: Vec<String>, value: &Spanned<DeValue<'_>>) {
+        match Value::deserialize(ValueDeserializer::from(value.clone())) {
+            Ok(value) => self.push(at, section, path, Written::Typed(value)),
+            Err(error) => {
+                let key = format!("{section}.{}", path.join("."));
+                self.mistakes.push(Mistake { place: at, key, sentence: error.message().to_owned() });
             }
         }
     }
@@ -157,14 +172,14 @@ impl Found {
             return self.mistakes.push(mistake("is not valid UTF-8"));
         };
         if self.exists(section, &at) {
-            self.push(at, section, key, Written::Text(value.to_owned()));
+            self.push_text(at, section, key.split("__"), value);
         }
     }
 
     fn read_flag(&mut self, flag: &Flag) {
         let at = Place::Flag(flag.name.clone());
         if self.exists(&flag.section, &at) {
-            self.push(at, &flag.section, &flag.key, Written::Text(flag.value.clone()));
+            self.push_text(at, &flag.section, flag.key.split('.'), &flag.value);
         }
     }
 
@@ -175,8 +190,27 @@ impl Found {
         false
     }
 
-    fn push(&mut self, place: Place, section: &str, key: &str, written: Written) {
-        self.settings.push(Setting { place, section: section.to_owned(), key: key.to_owned(), written });
+    fn push_text<'a>(&mut self, at: Place, section: &str, path: impl Iterator<Item = &'a str>, value: &str) {
+        let path: Vec<String> = path.map(str::to_owned).collect();
+        match typed(value) {
+            Some(Value::Table(inner)) => self.push_table(&at, section, &path, inner),
+            _ => self.push(at, section, path, Written::Text(value.to_owned())),
+        }
+    }
+
+    /// Key by key, so that each wins over that of a weaker source.
+    fn push_table(&mut self, at: &Place, section: &str, path: &[String], table: Table) {
+        for (key, value) in table {
+            let path = [path, &[key]].concat();
+            match value {
+                Value::Table(inner) => self.push_table(at, section, &path, inner),
+                value => self.push(at.clone(), section, path, Written::Typed(value)),
+            }
+        }
+    }
+
+    fn push(&mut self, place: Place, section: &str, path: Vec<String>, written: Written) {
+        self.settings.push(Setting { place, section: section.to_owned(), path, written });
     }
 }
 

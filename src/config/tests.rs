@@ -150,6 +150,61 @@ fn a_spool_needs_a_database_that_can_be_away() {
 }
 
 #[test]
+fn a_setting_of_a_group_is_its_own_in_every_source() {
+    let mut sources = file(
+        "[seal.group.vans]\nage_max = \"1h\"\nfuture_tolerance = \"1s\"\n\
+         [seal.group.pumps]\n[seal]\ngroup.boats = { age_max = \"3h\" }",
+    );
+    sources.variables = variables(&[("SEALGATE__SEAL__GROUP__VANS__AGE_MAX", "none")]).variables;
+    sources.flags = vec![Flag {
+        name: "--set seal.group.pumps.age_max".to_owned(),
+        section: "seal".to_owned(),
+        key: "group.pumps.age_max".to_owned(),
+        value: "2h".to_owned(),
+    }];
+    sources.flags.push(Flag {
+        name: "--set seal.group".to_owned(),
+        section: "seal".to_owned(),
+        key: "group".to_owned(),
+        value: "{ boats = { age_max = '4h' } }".to_owned(),
+    });
+    let merged = Config::load(&sources).unwrap().seal;
+    let written = "[seal.group]\nvans = { age_max = \"none\", future_tolerance = \"1s\" }\n\
+        pumps = { age_max = \"2h\" }\nboats.age_max = \"4h\"";
+    assert_eq!(merged, Config::load(&file(written)).unwrap().seal);
+    assert_eq!(merged.group.len(), 3);
+}
+
+#[test]
+fn a_mistake_in_a_group_is_told_with_its_key_and_line() {
+    let mut sources = file(
+        "[seal.group.vans]\nage_max = \"0s\"\nage = \"1h\"\n[seal.group.\"a b\"]\nage_max = \"1h\"\n\
+         [seal.group.pumps]\nage_max.of = 1\n[edge.listen]\nport = 1883",
+    );
+    sources.variables = variables(&[
+        ("SEALGATE__SEAL__GROUP__VANS", "1h"),
+        ("SEALGATE__SEAL__GROUP__VANS__FUTURE_TOLERANCE", "none"),
+        ("SEALGATE__SEAL__GROUP", "vans"),
+    ])
+    .variables;
+    let expected = [
+        "s.toml:2: seal.group.vans.age_max: 0ns is not within 1s to ",
+        "s.toml:3: seal.group.vans.age: unknown key `age`, expected `future_tolerance` or `age_max`",
+        "s.toml:5: seal.group.a b.age_max: the name of a group is 1 to 64 of A-Z a-z 0-9 _ -",
+        "s.toml:7: seal.group.pumps.age_max.of: invalid type: map, expected a string",
+        "s.toml:9: edge.listen.port: ",
+        "SEALGATE__SEAL__GROUP: seal.group: invalid type: string \"vans\", expected a map",
+        "SEALGATE__SEAL__GROUP__VANS: seal.group.vans: invalid type: string \"1h\", expected struct GroupConfig",
+        "SEALGATE__SEAL__GROUP__VANS__FUTURE_TOLERANCE: seal.group.vans.future_tolerance: expected number",
+    ];
+    let told = told(&sources);
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+    for (line, expected) in told.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line}\n{expected}");
+    }
+}
+
+#[test]
 fn broken_syntax_does_not_hide_other_mistakes() {
     let told = told(&file("[edge]\nlisten = \nconnections_max = -1\n[edge]\n[log]\nlevel = 99999999999999999999"));
     let places: Vec<&str> = told.iter().filter_map(|line| line.split_once(": ")).map(|(place, _)| place).collect();
@@ -202,7 +257,8 @@ fn the_reference_shows_every_key_once() {
 }
 
 fn uncommented(which: impl Fn(&str) -> bool) -> String {
-    let is_setting = |line: &str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+    let is_setting =
+        |line: &str| line.starts_with('[') || line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
     let lines = REFERENCE.lines().map(|line| match line.strip_prefix('#') {
         Some(setting) if is_setting(setting) && which(line) => setting,
         _ => line,

@@ -17,6 +17,7 @@ mod notary;
 mod notes;
 mod pipeline;
 mod reopen;
+mod turns;
 mod writer;
 
 pub use crate::seal::{Encoding, Reason};

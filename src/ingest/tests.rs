@@ -90,7 +90,7 @@ impl Vector {
         let (bytes, sender) = (hex::decode(&self.bytes).unwrap(), self.sender(masters));
         let truncated_tag = if self.allow_truncated_tag { TruncatedTag::Allow } else { TruncatedTag::Refuse };
         let policy = seal::Config { truncated_tag, ..seal::Config::default() }.policy();
-        let genuine = seal::judge(&bytes, Some(&sender), &policy, &NO_LIMIT, 0).map_err(|refusal| refusal.reason)?;
+        let genuine = seal::judge(&bytes, Some(&sender), &policy, 0).map_err(|refusal| refusal.reason)?;
         let header = genuine.header;
         content::decode(header.content_format, &genuine.payload, 0).map_err(|_| Reason::BadPayload)?;
         assert_eq!((genuine.seen.device, genuine.seen.key_version), (sender.row, header.key_version), "{}", self.name);
@@ -109,9 +109,10 @@ impl Vector {
             device_id: Arc::from(&*self.device),
             state: State::Enabled,
             key_version_min: 1,
+            group: None,
             created_at_ms: 0,
         };
-        Sender::new(&device, masters).unwrap()
+        Sender::new(&device, NO_LIMIT, masters).unwrap()
     }
 }
 

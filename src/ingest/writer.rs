@@ -25,6 +25,7 @@ use outage::Outage;
 
 use super::notes::{Note, Notes};
 use super::pipeline::{Job, Pending};
+use super::turns::Turns;
 use super::{Cause, Config, Ingest, Ledger, Metrics, Notary, Receipt, Settled};
 use crate::metrics::Registry;
 use crate::seal::Guard;
@@ -69,9 +70,7 @@ pub struct Writer {
 
 /// What waits to be written.
 struct Queue {
-    jobs: mpsc::UnboundedReceiver<Job>,
-    /// What did not fit into the last batch any more.
-    carried: Option<Job>,
+    jobs: Turns,
     batch_rows_max: usize,
     batch_bytes_max: usize,
 }
@@ -114,7 +113,7 @@ impl Writer {
         let (ingest, jobs) = Ingest::new(config, guard, ledger.clone(), notes.clone());
         let (verified, published) = mpsc::channel(VERIFIED_BATCHES_MAX);
         let Config { batch_rows_max, batch_bytes_max, retry_delay_max, .. } = *config;
-        let queue = Queue { jobs, carried: None, batch_rows_max, batch_bytes_max };
+        let queue = Queue { jobs: Turns::new(jobs, batch_rows_max), batch_rows_max, batch_bytes_max };
         let outage = Outage::over(spool, registry);
         let hand = Hand { store, ledger, metrics, verified, wanted, notes, retry_delay_max, outage: None };
         let drain = outage.clone().map(|outage| Drain::new(hand.clone(), outage, config));
@@ -162,16 +161,13 @@ impl Writer {
 impl Queue {
     /// What is waiting, up to the bounds; none: nothing will come any more. Dropping the future loses nothing.
     async fn next(&mut self) -> Option<Batch> {
-        let first = match self.carried.take() {
-            Some(job) => job,
-            None => self.jobs.recv().await?,
-        };
+        let first = self.jobs.recv().await?;
         let mut batch = Batch::default();
         let mut bytes = batch.take(first);
         while batch.entries.len() < self.batch_rows_max {
-            let Ok(job) = self.jobs.try_recv() else { break };
+            let Some(job) = self.jobs.try_recv() else { break };
             if bytes + entry_bytes(&job.entry) > self.batch_bytes_max {
-                self.carried = Some(job);
+                self.jobs.give_back(job);
                 break;
             }
             bytes += batch.take(job);
@@ -182,8 +178,7 @@ impl Queue {
     /// Takes nothing more, and gives out what waits.
     fn close(&mut self) -> impl Iterator<Item = Pending> {
         self.jobs.close();
-        let queued = std::iter::from_fn(|| self.jobs.try_recv().ok());
-        self.carried.take().into_iter().chain(queued).map(|job| job.pending)
+        std::iter::from_fn(|| self.jobs.try_recv()).map(|job| job.pending)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The section `[seal]`: which envelopes are taken for genuine and timely.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sealgate_envelope::Policy;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::TimePolicy;
+use super::group::{AgeMax, FutureTolerance, GroupConfig, GroupName};
 use crate::setting::{Mistake, outside};
 
 /// The policy under which envelopes are opened.
@@ -17,13 +18,15 @@ pub struct Config {
     /// What to do with a tag of 8 bytes instead of 32.
     pub truncated_tag: TruncatedTag,
     /// A device time that is ahead of the gateway's by more than this is `future`.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "future_tolerance")]
     pub future_tolerance: Duration,
     /// A device time that is older than this is `stale`; none: no limit on age.
-    #[serde(with = "humantime_serde")]
+    #[serde(deserialize_with = "age_max")]
     pub age_max: Option<Duration>,
     /// Devices whose keys are held ready; beyond that the registry is asked again.
     pub device_cache_entries: usize,
+    /// What is another for the devices of a group.
+    pub group: BTreeMap<GroupName, GroupConfig>,
 }
 
 /// Whether HMAC-SHA-256 truncated to 8 bytes counts as a seal.
@@ -44,6 +47,7 @@ impl Default for Config {
             future_tolerance: Duration::from_secs(300),
             age_max: None,
             device_cache_entries: 100_000,
+            group: BTreeMap::new(),
         }
     }
 }
@@ -58,26 +62,22 @@ impl Config {
         Policy { bytes_max: self.envelope_bytes_max, truncated_tag }
     }
 
-    /// How far clocks may be apart.
-    pub(super) fn time_policy(&self) -> TimePolicy {
-        TimePolicy { future_tolerance: self.future_tolerance, age_max: self.age_max }
-    }
-
-    /// What is wrong with values that are well-formed: each with its key.
+    /// What is wrong with values that are well-formed: each with its key. Times are checked where they are read, for those of a
+    /// group have no key that is known beforehand.
     pub fn mistakes(&self) -> Vec<Mistake> {
         let found = [
             // The smallest frame has 24 bytes of header, 32 of tag and 4 of CRC; the largest MQTT packet bounds the rest.
             outside("envelope_bytes_max", self.envelope_bytes_max, 60..=268_435_455),
-            outside("future_tolerance", self.future_tolerance, Duration::ZERO..=FUTURE_TOLERANCE_MAX),
-            self.age_max.and_then(|age| outside("age_max", age, Duration::from_secs(1)..=AGE_MAX)),
             outside("device_cache_entries", self.device_cache_entries, 1..=usize::MAX),
         ];
         found.into_iter().flatten().collect()
     }
 }
 
-/// A clock that is further ahead than a day is wrong, and its times would stand in the tables before they come.
-const FUTURE_TOLERANCE_MAX: Duration = Duration::from_secs(24 * 3600);
+fn future_tolerance<'de, D: Deserializer<'de>>(written: D) -> Result<Duration, D::Error> {
+    FutureTolerance::deserialize(written).map(FutureTolerance::duration)
+}
 
-/// A hundred years: older than the zero of Unix time. Who wants no limit leaves the key out.
-const AGE_MAX: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+fn age_max<'de, D: Deserializer<'de>>(written: D) -> Result<Option<Duration>, D::Error> {
+    AgeMax::deserialize(written).map(AgeMax::limit)
+}

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use quick_cache::sync::Cache;
 use sealgate_envelope::{DeviceId, Key, Policy};
 
+use super::group::Policies;
 use super::{Config, Genuine, MasterKeys, Refusal, TimePolicy, judge};
 use crate::store::{Device, State, Store, StoreError};
 
@@ -21,6 +22,8 @@ pub struct Sender {
     pub id: DeviceId,
     /// Whether it may send.
     pub state: State,
+    /// How far its clock may be from the gateway's.
+    pub time: TimePolicy,
     keys: Vec<(u8, Key)>,
 }
 
@@ -36,11 +39,11 @@ impl Sender {
     }
 
     /// The sender that `device` is; none: its name is not one that seals can bear.
-    pub(crate) fn new(device: &Device, masters: &MasterKeys) -> Option<Self> {
+    pub(crate) fn new(device: &Device, time: TimePolicy, masters: &MasterKeys) -> Option<Self> {
         let id: DeviceId = device.device_id.parse().ok()?;
         let derived = masters.device_keys(&id, device.key_version_min);
         let keys = derived.iter().map(|(version, key)| (*version, Key::new(key))).collect();
-        Some(Sender { row: device.row, id, state: device.state, keys })
+        Some(Sender { row: device.row, id, state: device.state, time, keys })
     }
 
     /// The same sender, with keys of these versions too, as far as there are any.
@@ -59,7 +62,7 @@ impl Sender {
 /// Judges envelopes, and knows whom they can be from.
 pub struct Guard {
     policy: Policy,
-    time: TimePolicy,
+    times: Policies,
     masters: MasterKeys,
     store: Store,
     senders: Cache<Arc<str>, Arc<Sender>>,
@@ -74,7 +77,7 @@ impl Guard {
     pub fn new(config: &Config, masters: MasterKeys, store: Store) -> Self {
         Guard {
             policy: config.policy(),
-            time: config.time_policy(),
+            times: Policies::new(config),
             masters,
             store,
             senders: Cache::new(config.device_cache_entries),
@@ -97,7 +100,8 @@ impl Guard {
     pub async fn look_up(&self, device_id: &Arc<str>) -> Result<Option<Arc<Sender>>, StoreError> {
         let generation = self.generation.load(Ordering::Acquire);
         let Some(device) = self.store.device(device_id).await? else { return Ok(None) };
-        let Some(sender) = Sender::new(&device, &self.masters) else { return Ok(None) };
+        let time = self.times.of(device.group.as_deref());
+        let Some(sender) = Sender::new(&device, time, &self.masters) else { return Ok(None) };
         let sender = Arc::new(sender.accepting(&self.accepted, &self.masters));
         self.senders.insert(device_id.clone(), sender.clone());
         if self.generation.load(Ordering::Acquire) != generation {
@@ -120,6 +124,6 @@ impl Guard {
 
     /// Judges one envelope; see [`judge()`].
     pub fn judge<'a>(&self, bytes: &'a [u8], sender: Option<&Sender>, now_ms: i64) -> Result<Genuine<'a>, Refusal> {
-        judge(bytes, sender, &self.policy, &self.time, now_ms)
+        judge(bytes, sender, &self.policy, now_ms)
     }
 }

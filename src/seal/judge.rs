@@ -10,7 +10,7 @@ use super::Sender;
 use crate::store::{Seen, State, Tag};
 
 /// How far a device's clock may be from the gateway's.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimePolicy {
     /// Ahead of the gateway by more than this is `future`.
     pub future_tolerance: Duration,
@@ -55,7 +55,6 @@ pub fn judge<'a>(
     bytes: &'a [u8],
     sender: Option<&Sender>,
     policy: &Policy,
-    time: &TimePolicy,
     now_ms: i64,
 ) -> Result<Genuine<'a>, Refusal> {
     let encoding = Encoding::of(bytes.first().copied());
@@ -73,7 +72,7 @@ pub fn judge<'a>(
         return Err(refuse(Reason::UnknownKey, Some(seen)));
     };
     let payload = sealed.open(key, &sender.id, Direction::FromDevice).map_err(|reason| refuse(reason, None))?;
-    match time.check(header.time_ms, now_ms) {
+    match sender.time.check(header.time_ms, now_ms) {
         Some(reason) => Err(refuse(reason, Some(seen))),
         None => Ok(Genuine { header, seen, payload }),
     }

@@ -111,6 +111,11 @@ impl Store {
         ask!(&self.0, set_device_state(device_id, state))
     }
 
+    /// Puts devices into a group, or takes them out of theirs: all of them, or none if one is not there, whose name is given back.
+    pub async fn set_device_group(&self, ids: &[&str], group: Option<&str>) -> Result<Option<String>, StoreError> {
+        ask!(&self.0, set_device_group(ids, group))
+    }
+
     /// Adds a service and the client that it logs in with.
     pub async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
         ask!(&self.0, add_service(service))

@@ -4,6 +4,7 @@
 //! its hash.
 
 use super::StoreError;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Whether a device or a service may come in.
@@ -43,6 +44,7 @@ impl NewDevice {
             device_id: self.device_id.clone(),
             state: State::Enabled,
             key_version_min: self.key_version_min,
+            group: self.group.clone(),
             created_at_ms: self.created_at_ms,
         }
     }
@@ -68,6 +70,12 @@ impl Found {
     }
 }
 
+/// The first of the names that is not among those that were found.
+pub(super) fn first_unknown(asked: &[&str], found: &[String]) -> Option<String> {
+    let found: HashSet<&str> = found.iter().map(String::as_str).collect();
+    asked.iter().find(|name| !found.contains(*name)).map(|name| (*name).to_owned())
+}
+
 impl AddError {
     /// Of an insert that failed.
     pub(super) fn of(error: sqlx::Error) -> AddError {
@@ -90,6 +98,8 @@ pub struct Device {
     pub state: State,
     /// The lowest key version that still opens its envelopes.
     pub key_version_min: u8,
+    /// The group whose policy it follows; none: that of all.
+    pub group: Option<Arc<str>>,
     /// When it was added, Unix ms.
     pub created_at_ms: i64,
 }
@@ -150,6 +160,8 @@ pub struct NewDevice {
     pub secret_sha256: [u8; 32],
     /// The lowest key version that opens its envelopes.
     pub key_version_min: u8,
+    /// The group whose policy it follows; none: that of all.
+    pub group: Option<Arc<str>>,
     /// Now, Unix ms.
     pub created_at_ms: i64,
 }

@@ -286,3 +286,27 @@ fn sqlite(database: &Path, statement: &str) {
     let done = Command::new("sqlite3").arg(database).arg(statement).status().unwrap();
     assert!(done.success());
 }
+
+#[test]
+fn devices_are_put_into_groups_all_or_none() {
+    let scratch = Scratch::new("cli");
+    assert_eq!(ending(&run(&scratch, "", &["device", "add", "a", "b", "--group", "vans"])).0, DONE);
+    let groups = || {
+        let listed = run(&scratch, "", &["device", "list", "--format", "json"]).stdout;
+        let lines = String::from_utf8(listed).unwrap();
+        let device = |line| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        lines.lines().map(|line| device(line)["group"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(groups(), ["vans", "vans"]);
+    assert_failed(&run(&scratch, "", &["device", "set", "a", "nobody", "--group", "pumps"]), "nobody");
+    for wrong in [&["a"][..], &["a", "--group", "v ans"], &["a", "--group", "x", "--no-group"], &["--no-group"]] {
+        assert_eq!(ending(&run(&scratch, "", &[&["device", "set"], wrong].concat())).0, UNUSABLE, "{wrong:?}");
+    }
+    assert_eq!(groups(), ["vans", "vans"], "nothing is changed");
+    let set = run(&scratch, "", &["device", "set", "b", "--no-group"]);
+    assert_eq!(String::from_utf8(set.stdout).unwrap(), "device b is in no group\n");
+    assert_eq!(groups(), [serde_json::json!("vans"), serde_json::Value::Null]);
+    let listed = String::from_utf8(run(&scratch, "", &["device", "list"]).stdout).unwrap();
+    let lasts: Vec<_> = listed.lines().filter_map(|line| line.split_whitespace().last()).collect();
+    assert_eq!(lasts, ["GROUP", "vans", "-"]);
+}

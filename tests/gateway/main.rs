@@ -8,6 +8,7 @@ mod harness;
 
 mod auth;
 mod back_pressure;
+mod backfill;
 mod broker;
 mod cli;
 mod clients;

@@ -28,6 +28,20 @@ fn without_a_clock_or_a_limit_nothing_is_stale() {
     assert_eq!(ageless.check(Some(0), i64::MAX), None);
 }
 
+#[test]
+fn each_sender_is_held_to_its_own_times() {
+    let judged = |fault, time| {
+        let mut sender = sender(State::Enabled);
+        sender.time = time;
+        let policy = Policy { bytes_max: 1024, truncated_tag: TruncatedTag::Refuse };
+        judge(&frame(&[fault]), Some(&sender), &policy, NOW_MS).map(drop).map_err(|refusal| refusal.reason)
+    };
+    let of_its_group = TimePolicy { future_tolerance: Duration::from_secs(301), age_max: None };
+    for (fault, reason) in [(Stale, Reason::Stale), (Future, Reason::Future)] {
+        assert_eq!((judged(fault, TIME), judged(fault, of_its_group)), (Err(reason), Ok(())));
+    }
+}
+
 /// What can be wrong with a frame, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
@@ -97,7 +111,7 @@ fn judged(faults: &[Fault]) -> Result<(), Reason> {
         bytes_max: if has(TooLarge) { frame.len() - 1 } else { frame.len() },
         truncated_tag: TruncatedTag::Refuse,
     };
-    let judged = judge(&frame, sender.as_ref(), &policy, &TIME, NOW_MS);
+    let judged = judge(&frame, sender.as_ref(), &policy, NOW_MS);
     if let Err(refusal) = &judged {
         let is_looked_up = matches!(refusal.reason, Reason::UnknownKey | Reason::Future | Reason::Stale);
         assert_eq!(refusal.unless_stored.is_some(), is_looked_up, "{faults:?}");
@@ -140,8 +154,9 @@ fn frame(faults: &[Fault]) -> Vec<u8> {
 }
 
 fn sender(state: State) -> Sender {
-    let device = Device { row: 1, device_id: Arc::from(DEVICE), state, key_version_min: 1, created_at_ms: 0 };
-    Sender::new(&device, &MasterKeys::of([(1, MASTER)])).unwrap()
+    let device =
+        Device { row: 1, device_id: Arc::from(DEVICE), state, key_version_min: 1, group: None, created_at_ms: 0 };
+    Sender::new(&device, TIME, &MasterKeys::of([(1, MASTER)])).unwrap()
 }
 
 /// As a forger would: over all else, CRC-32C (RFC 3720 appendix B.4), big-endian.

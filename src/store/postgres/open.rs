@@ -12,11 +12,12 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 /// Schemas by number: the first is 1.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/postgres/0001_the_house.sql"),
     include_str!("../migrations/postgres/0002_retention.sql"),
     include_str!("../migrations/postgres/0003_checkpoints.sql"),
     include_str!("../migrations/postgres/0004_nodes.sql"),
+    include_str!("../migrations/postgres/0005_device_group.sql"),
 ];
 
 /// The newest schema that this version knows.

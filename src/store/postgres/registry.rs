@@ -5,7 +5,7 @@
 use super::Postgres;
 use crate::store::StoreError;
 use crate::store::registry::{
-    AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State, scopes_of_column,
+    AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State, first_unknown, scopes_of_column,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -20,14 +20,14 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn device(&self, device_id: &str) -> Result<Option<Device>, StoreError> {
-        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at)
+        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at), d.device_group
             FROM devices d JOIN device_name n ON n.name = d.device_id WHERE d.device_id = $1";
         let row = sqlx::query(sql).bind(device_id).fetch_optional(&self.0.pool).await?;
         Ok(row.as_ref().map(device).transpose()?)
     }
 
     pub(in crate::store) async fn devices(&self, after: Option<&str>, limit: u32) -> Result<Vec<Device>, StoreError> {
-        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at)
+        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at), d.device_group
             FROM devices d JOIN device_name n ON n.name = d.device_id
             WHERE d.device_id > $1 ORDER BY d.device_id LIMIT $2";
         let rows = sqlx::query(sql).bind(after.unwrap_or("")).bind(i64::from(limit)).fetch_all(&self.0.pool).await?;
@@ -36,6 +36,22 @@ impl Postgres {
 
     pub(in crate::store) async fn set_device_state(&self, device_id: &str, state: State) -> Result<Found, StoreError> {
         self.set_state("UPDATE devices SET state = $1 WHERE device_id = $2", device_id, state).await
+    }
+
+    pub(in crate::store) async fn set_device_group(
+        &self,
+        ids: &[&str],
+        group: Option<&str>,
+    ) -> Result<Option<String>, StoreError> {
+        let mut transaction = self.0.pool.begin().await?;
+        let sql = "UPDATE devices SET device_group = $1 WHERE device_id = ANY($2) RETURNING device_id";
+        let changed = sqlx::query_scalar(sql).bind(group).bind(ids).fetch_all(&mut *transaction).await?;
+        let unknown = first_unknown(ids, &changed);
+        match unknown {
+            Some(_) => transaction.rollback().await?,
+            None => transaction.commit().await?,
+        }
+        Ok(unknown)
     }
 
     pub(in crate::store) async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
@@ -84,9 +100,10 @@ impl Postgres {
 }
 
 async fn insert_device(connection: &mut PgConnection, new: &NewDevice) -> sqlx::Result<Device> {
-    let sql = "INSERT INTO devices (device_id, state, key_version_min, created_at) VALUES ($1, $2, $3, from_ms($4))";
+    let sql = "INSERT INTO devices (device_id, state, key_version_min, created_at, device_group)
+        VALUES ($1, $2, $3, from_ms($4), $5)";
     let device = sqlx::query(sql).bind(&*new.device_id).bind(State::Enabled.as_str());
-    let device = device.bind(i16::from(new.key_version_min)).bind(new.created_at_ms);
+    let device = device.bind(i16::from(new.key_version_min)).bind(new.created_at_ms).bind(new.group.as_deref());
     device.execute(&mut *connection).await?;
     let client = sqlx::query("INSERT INTO clients (client_id, device_id, secret_sha256) VALUES ($1, $2, $3)");
     let client = client.bind(&new.client_id).bind(&*new.device_id).bind(&new.secret_sha256[..]);
@@ -111,6 +128,7 @@ fn device(row: &PgRow) -> sqlx::Result<Device> {
         device_id: Arc::from(row.try_get::<&str, _>(1)?),
         state: state(row)?,
         key_version_min: u8::try_from(key_version_min).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
+        group: row.try_get::<Option<&str>, _>(5)?.map(Arc::from),
         created_at_ms: row.try_get(4)?,
     })
 }

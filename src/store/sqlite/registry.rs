@@ -6,7 +6,7 @@ use super::Sqlite;
 use super::writer::Transaction;
 use crate::store::StoreError;
 use crate::store::registry::{
-    AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State, scopes_of_column,
+    AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State, first_unknown, scopes_of_column,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -35,6 +35,27 @@ impl Sqlite {
 
     pub(in crate::store) async fn set_device_state(&self, device_id: &str, state: State) -> Result<Found, StoreError> {
         self.set_state("UPDATE devices SET state = ? WHERE device_id = ?", device_id, state).await
+    }
+
+    pub(in crate::store) async fn set_device_group(
+        &self,
+        ids: &[&str],
+        group: Option<&str>,
+    ) -> Result<Option<String>, StoreError> {
+        let mut writer = self.0.writer.lock().await;
+        let mut transaction = writer.begin().await?;
+        // One text whatever the number of names is.
+        let sql = "UPDATE devices SET device_group = ? WHERE device_id IN (SELECT value FROM json_each(?)) RETURNING device_id";
+        let names = serde_json::to_string(ids).expect("strings are JSON");
+        let changed = sqlx::query_scalar(sql).bind(group).bind(names).fetch_all(&mut transaction.connection).await;
+        if let Ok(found) = &changed
+            && let Some(unknown) = first_unknown(ids, found)
+        {
+            transaction.roll_back().await;
+            return Ok(Some(unknown));
+        }
+        transaction.end(changed).await?;
+        Ok(None)
     }
 
     pub(in crate::store) async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
@@ -86,9 +107,10 @@ impl Sqlite {
 
 async fn insert_device(transaction: &mut Transaction<'_>, new: &NewDevice) -> sqlx::Result<Device> {
     let connection = &mut transaction.connection;
-    let sql = "INSERT INTO devices (device_id, state, key_version_min, created_at) VALUES (?, ?, ?, ?)";
+    let sql =
+        "INSERT INTO devices (device_id, state, key_version_min, created_at, device_group) VALUES (?, ?, ?, ?, ?)";
     let device = sqlx::query(sql).bind(&*new.device_id).bind(State::Enabled.as_str()).bind(new.key_version_min);
-    device.bind(new.created_at_ms).execute(&mut *connection).await?;
+    device.bind(new.created_at_ms).bind(new.group.as_deref()).execute(&mut *connection).await?;
     let client = sqlx::query("INSERT INTO clients (client_id, device_id, secret_sha256) VALUES (?, ?, ?)");
     let client = client.bind(&new.client_id).bind(&*new.device_id).bind(&new.secret_sha256[..]);
     client.execute(&mut *connection).await?;
@@ -112,6 +134,7 @@ fn device(row: &SqliteRow) -> sqlx::Result<Device> {
         device_id: Arc::from(row.try_get::<&str, _>("device_id")?),
         state: state(row)?,
         key_version_min: row.try_get("key_version_min")?,
+        group: row.try_get::<Option<&str>, _>("device_group")?.map(Arc::from),
         created_at_ms: row.try_get("created_at")?,
     })
 }

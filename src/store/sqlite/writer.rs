@@ -93,7 +93,7 @@ impl Transaction<'_> {
     }
 
     /// Undoes all of it and keeps the connection, if the database lets it.
-    async fn roll_back(mut self) {
+    pub(super) async fn roll_back(mut self) {
         if sqlx::query("ROLLBACK").execute(&mut self.connection).await.is_ok() {
             self.writer.connection = Place::Ready(self.connection);
         }

@@ -163,6 +163,7 @@ fn new_device(device_id: &str) -> NewDevice {
         client_id: format!("client-of-{device_id}"),
         secret_sha256: [7; 32],
         key_version_min: 1,
+        group: None,
         created_at_ms: 1_000,
     }
 }

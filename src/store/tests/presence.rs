@@ -49,8 +49,8 @@ over_both! {
         let store = dir.store().await;
         let devices = dir.in_sql_of(
             "WITH RECURSIVE number (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 3000)
-             INSERT INTO devices SELECT 'd' || n, 'enabled', 1, 0 FROM number",
-            "INSERT INTO devices SELECT 'd' || n, 'enabled', 1, now() FROM generate_series(1, 3000) n",
+             INSERT INTO devices (device_id, state, key_version_min, created_at) SELECT 'd' || n, 'enabled', 1, 0 FROM number",
+            "INSERT INTO devices (device_id, state, key_version_min, created_at) SELECT 'd' || n, 'enabled', 1, now() FROM generate_series(1, 3000) n",
         );
         run(&mut dir.shell().await, devices).await;
         let rows: Vec<PresenceRow> = (1..=3000).map(|number| row(&format!("d{number}"), "online", number)).collect();

@@ -59,8 +59,8 @@ over_both! {
         let mut last = store.registry_version().await.unwrap();
         for sql in [
             dir.in_sql_of(
-                "INSERT INTO devices VALUES ('by-hand', 'enabled', 1, 0)",
-                "INSERT INTO devices VALUES ('by-hand', 'enabled', 1, now())",
+                "INSERT INTO devices (device_id, state, key_version_min, created_at) VALUES ('by-hand', 'enabled', 1, 0)",
+                "INSERT INTO devices (device_id, state, key_version_min, created_at) VALUES ('by-hand', 'enabled', 1, now())",
             ),
             "UPDATE devices SET state = 'disabled'",
             dir.in_sql_of(
@@ -134,5 +134,42 @@ over_both! {
         assert_eq!(store.set_master_key_check(&[1; 32]).await.unwrap(), Added::Now);
         assert_eq!(beside.set_master_key_check(&[2; 32]).await.unwrap(), Added::AlreadyThere);
         assert_eq!(beside.master_key_check().await.unwrap(), Some([1; 32]));
+    }
+}
+
+over_both! {
+    async fn devices_are_put_into_groups_and_taken_out(dir) {
+        let store = dir.store().await;
+        let grouped = NewDevice { group: Some("vans".into()), ..new_device("a") };
+        assert_eq!(store.add_device(&grouped).await.unwrap().group.as_deref(), Some("vans"));
+        store.add_device(&new_device("b")).await.unwrap();
+        let groups = async || {
+            let devices = store.devices(None, 10).await.unwrap();
+            devices.into_iter().map(|device| device.group.as_deref().unwrap_or("-").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(groups().await, ["vans", "-"]);
+        let before = store.registry_version().await.unwrap();
+        let unknown = store.set_device_group(&["b", "nobody", "a"], Some("pumps")).await.unwrap();
+        assert_eq!((unknown.as_deref(), groups().await), (Some("nobody"), vec!["vans".to_owned(), "-".to_owned()]));
+        assert_eq!(store.set_device_group(&["b", "a", "b"], Some("pumps")).await.unwrap(), None);
+        assert_eq!(groups().await, ["pumps", "pumps"]);
+        assert!(store.registry_version().await.unwrap() > before);
+        store.set_device_group(&["a"], None).await.unwrap();
+        assert_eq!(store.device("a").await.unwrap().unwrap().group, None);
+        assert_eq!(store.device("b").await.unwrap().unwrap().group.as_deref(), Some("pumps"));
+    }
+}
+
+over_both! {
+    async fn by_hand_a_group_has_a_name_that_settings_can_bear(dir) {
+        dir.store().await.add_device(&new_device("a")).await.unwrap();
+        let mut shell = dir.shell().await;
+        let long = "n".repeat(65);
+        for name in ["", "a b", "a.b", "é", &long] {
+            try_run(&mut shell, &format!("UPDATE devices SET device_group = '{name}'")).await.unwrap_err();
+        }
+        for name in ["A-z_9", &long[1..]] {
+            run(&mut shell, &format!("UPDATE devices SET device_group = '{name}'")).await;
+        }
     }
 }

@@ -75,6 +75,7 @@ impl World {
             client_id: secret::new_client_id().unwrap(),
             secret_sha256,
             key_version_min: 1,
+            group: None,
             created_at_ms: NOW_MS,
         };
         self.store.add_device(&device).await.unwrap();
