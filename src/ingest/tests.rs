@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -112,8 +111,6 @@ impl Vector {
             group: None,
             created_at_ms: 0,
         };
-        Sender::new(&device, NO_LIMIT, masters).unwrap()
+        Sender::new(&device, TimePolicy::NONE, masters).unwrap()
     }
 }
-
-const NO_LIMIT: TimePolicy = TimePolicy { future_tolerance: Duration::MAX, age_max: None };

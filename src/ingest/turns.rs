@@ -60,6 +60,12 @@ impl<T: OfDevice> Turns<T> {
         self.next().or_else(|| self.jobs.try_recv().ok())
     }
 
+    /// Whether nothing waits.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.jobs.is_empty() && self.turns.is_empty() && self.given_back.is_none()
+    }
+
     /// Takes back what was handed out last: it comes first then.
     pub(super) fn give_back(&mut self, job: T) {
         self.given_back = Some(job);

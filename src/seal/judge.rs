@@ -90,6 +90,10 @@ pub(super) fn seen_of(row: i64, sealed: &Sealed<'_>) -> Seen {
 }
 
 impl TimePolicy {
+    /// Any time is right.
+    #[cfg(test)]
+    pub(crate) const NONE: TimePolicy = TimePolicy { future_tolerance: Duration::MAX, age_max: None };
+
     fn check(&self, device_time_ms: Option<i64>, now_ms: i64) -> Option<Reason> {
         let ahead_ms = i128::from(device_time_ms?) - i128::from(now_ms);
         if ahead_ms > i128::from(saturated_ms(self.future_tolerance)) {

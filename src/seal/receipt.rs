@@ -56,14 +56,15 @@ mod tests {
     use sealgate_envelope::{Policy, Reason, Sealed};
 
     use super::*;
-    use crate::seal::MasterKeys;
+    use crate::seal::{MasterKeys, TimePolicy};
     use crate::store::Device;
 
     fn sender(device_id: &str, key_version_min: u8) -> Sender {
         let masters = MasterKeys::of([(1, [1; 32]), (2, [2; 32]), (4, [4; 32])]);
         let device_id = Arc::from(device_id);
-        let device = Device { row: 7, device_id, state: State::Enabled, key_version_min, created_at_ms: 0 };
-        Sender::new(&device, &masters).unwrap()
+        let device =
+            Device { row: 7, device_id, state: State::Enabled, key_version_min, group: None, created_at_ms: 0 };
+        Sender::new(&device, TimePolicy::NONE, &masters).unwrap()
     }
 
     #[test]

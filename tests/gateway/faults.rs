@@ -2,6 +2,7 @@
 //! clocks that jump. What is acknowledged is there, once. `tests/soak` runs the long form.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ fn stopped() -> Duration {
 /// Random numbers whose seed is printed, and may be given.
 fn random() -> Rng {
     let seed = std::env::var("SEALGATE_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
-    println!("SEALGATE_SEED={seed}");
+    let _ = writeln!(std::io::stderr(), "SEALGATE_SEED={seed}");
     Rng::with_seed(seed)
 }
 

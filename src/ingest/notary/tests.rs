@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::ingest::notes::Name;
-use crate::seal::{MasterKeys, Reason, Verdict};
+use crate::seal::{MasterKeys, Reason, TimePolicy, Verdict};
 use crate::store::{Device, State};
 
 const NOW_MS: i64 = 1_790_000_000_000;
@@ -51,10 +51,16 @@ fn the_longest_receipt_fits_into_one_packet_of_ethernet() {
 
 /// Keys of versions 1 to 3, of which those from `key_version_min` on open.
 fn sender(device_id: &str, key_version_min: u8) -> Arc<Sender> {
-    let device =
-        Device { row: 7, device_id: device_id.into(), state: State::Enabled, key_version_min, created_at_ms: 0 };
+    let device = Device {
+        row: 7,
+        device_id: device_id.into(),
+        state: State::Enabled,
+        key_version_min,
+        group: None,
+        created_at_ms: 0,
+    };
     let masters = MasterKeys::of((1..=3).map(|version| (version, [version; 32])));
-    Arc::new(Sender::new(&device, &masters).unwrap())
+    Arc::new(Sender::new(&device, TimePolicy::NONE, &masters).unwrap())
 }
 
 /// A line of a receipt: counter, digest, verdict.
