@@ -88,7 +88,7 @@ struct Grouping {
     /// The group: 1 to 64 of A-Z a-z 0-9 _ -. No setting need name it.
     #[arg(long, value_name = "NAME")]
     group: Option<GroupName>,
-    /// In none: the section [seal] is for them.
+    /// In none: the section `[seal]` is for them.
     #[arg(long)]
     no_group: bool,
 }

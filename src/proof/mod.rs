@@ -3,7 +3,7 @@
 //! A seal proves each envelope by itself; that none is missing is told by *checkpoints*. Each batch leaves a list of what it stored
 //! ([`Leaf`](crate::store::Leaf)), in its own transaction. Off the way of messages, the [`Checkpointer`] takes the lists that have come,
 //! hashes them into a tree, and signs the root together with the hash of the checkpoint before: a chain. The newest root is logged and
-//! shown as a metric, so that a chain that is cut at its end is found out by whoever kept either. [`verify`] walks the chain, opens every
+//! shown as a metric, so that a chain that is cut at its end is found out by whoever kept either. [`verify()`] walks the chain, opens every
 //! stored envelope again and compares the readings with it.
 //!
 //! It proves against outsiders and against whoever keeps the database; not against whoever holds the master keys, who can seal and sign
