@@ -235,7 +235,7 @@ impl Hand {
     /// Tries once; none: it failed, and may succeed later.
     async fn attempt(&self, entries: &[Entry], doubt: &mut Option<Doubt>) -> Option<Vec<Outcome>> {
         let began = now();
-        match self.try_commit(entries, doubt).await {
+        match self.try_commit(doubt, self.store.commit(entries)).await {
             Ok(outcomes) => {
                 #[expect(clippy::disallowed_methods, reason = "the writer is a driver")]
                 self.metrics.committed(entries.len(), began.elapsed());
@@ -249,8 +249,13 @@ impl Hand {
         }
     }
 
-    /// While there is a doubt the batch is not given again: its quarantined part would be there twice.
-    async fn try_commit(&self, entries: &[Entry], doubt: &mut Option<Doubt>) -> Result<Vec<Outcome>, CommitError> {
+    /// While there is a doubt nothing is given again: its quarantined part would be there twice. `commit` begins when it is clear that
+    /// nothing of it is stored.
+    async fn try_commit(
+        &self,
+        doubt: &mut Option<Doubt>,
+        commit: impl Future<Output = Result<Vec<Outcome>, CommitError>>,
+    ) -> Result<Vec<Outcome>, CommitError> {
         if let Some(open) = doubt {
             let resolved = self.store.resolve(open).await?;
             *doubt = None;
@@ -258,7 +263,7 @@ impl Hand {
                 return Ok(outcomes);
             }
         }
-        let tried = self.store.commit(entries).await;
+        let tried = commit.await;
         if let Err(CommitError::Unknown(open)) = &tried {
             *doubt = Some(open.clone());
         }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::finding::{Finding, Kind};
 use crate::ingest::decode;
 use crate::seal::{DeviceId, Genuine, Opener};
-use crate::store::{Audit, Leaf, MeasuredRow, Reading, StoredEnvelope, Value};
+use crate::store::{Audit, Leaf, MeasuredRow, Reading, StoredEnvelope};
 
 /// What is unique.
 type Place = (i64, i64, i64);
@@ -125,14 +125,14 @@ impl<'a> Auditor<'a> {
     }
 
     /// Opens an envelope again, and notes which readings it has.
-    fn open(&mut self, row: StoredEnvelope) {
+    fn open(&mut self, mut row: StoredEnvelope) {
         let leaf = self.leaf_of(&row);
         let name = self.names.get(&row.device).cloned();
         let device = name.as_deref().and_then(|name| name.parse::<DeviceId>().ok());
         let Some((name, device)) = name.zip(device) else {
             return self.report(Kind::Changed, &row, "its device has no name");
         };
-        let bytes = Bytes::from(row.bytes.clone());
+        let bytes = Bytes::from(std::mem::take(&mut row.bytes));
         let genuine = match self.opener.open(row.device, &device, &bytes) {
             Ok(genuine) => genuine,
             Err(reason) => return self.report(Kind::Changed, &row, &format!("it does not open: {}", reason.as_str())),
@@ -202,7 +202,7 @@ impl<'a> Auditor<'a> {
         let mut noted =
             Readings { place: (row.device, row.key_version, row.counter), sum: 0, count: 0, old: Vec::new() };
         for (place, reading) in (0..).zip(readings) {
-            let (value, text) = columns(reading);
+            let (value, text) = reading.value_and_text();
             let hash = self.hash(
                 row.device,
                 place,
@@ -233,17 +233,6 @@ impl<'a> Auditor<'a> {
         // A negative zero is stored as zero.
         let bits = |number: Option<f64>| number.map(|number| (number + 0.0).to_bits());
         self.hasher.hash_one((device, place, time_ms, name, unit, bits(value), text, bits(sum)))
-    }
-}
-
-/// What stands in the columns `value` and `text`.
-fn columns(reading: &Reading) -> (Option<f64>, Option<&str>) {
-    match &reading.value {
-        None => (None, None),
-        Some(Value::Number(number)) => (Some(*number), None),
-        Some(Value::Boolean(true)) => (None, Some("true")),
-        Some(Value::Boolean(false)) => (None, Some("false")),
-        Some(Value::String(text) | Value::Data(text)) => (None, Some(text)),
     }
 }
 

@@ -124,6 +124,19 @@ pub struct Reading {
     pub sum: Option<f64>,
 }
 
+impl Reading {
+    /// What stands in the columns `value` and `text`.
+    pub fn value_and_text(&self) -> (Option<f64>, Option<&str>) {
+        match &self.value {
+            None => (None, None),
+            Some(Value::Number(number)) => (Some(*number), None),
+            Some(Value::Boolean(true)) => (None, Some("true")),
+            Some(Value::Boolean(false)) => (None, Some("false")),
+            Some(Value::String(text) | Value::Data(text)) => (None, Some(text)),
+        }
+    }
+}
+
 /// A measured value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {

@@ -130,17 +130,6 @@ impl<'a> Measured<'a> {
         })
     }
 
-    /// What stands in the columns `value` and `text`.
-    pub(super) fn value_and_text(&self) -> (Option<f64>, Option<&'a str>) {
-        match &self.reading.value {
-            None => (None, None),
-            Some(Value::Number(number)) => (Some(*number), None),
-            Some(Value::Boolean(true)) => (None, Some("true")),
-            Some(Value::Boolean(false)) => (None, Some("false")),
-            Some(Value::String(text) | Value::Data(text)) => (None, Some(text)),
-        }
-    }
-
     /// The number, if the reading is that alone.
     pub(super) fn number(&self) -> Option<f64> {
         match (&self.reading.value, self.reading.sum) {

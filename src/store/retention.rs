@@ -13,7 +13,8 @@ use std::time::Duration;
 /// Before every device.
 pub(super) const FIRST: (i64, i64) = (0, 0);
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// A day of UTC.
+pub(super) const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What is still to be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{Hand, RETRY_DELAY_MIN, Settled, kept, now};
 use crate::ingest::metrics::Undone;
 use crate::ingest::{Config, EncodingLabel, Origin, Reason};
 use crate::metrics::Label;
-use crate::store::{CommitError, Doubt, Entry, Mark, Outcome, Waiting};
+use crate::store::{Doubt, Entry, Mark, Outcome, Waiting};
 
 /// The task that drains.
 pub(super) struct Drain {
@@ -81,7 +81,8 @@ impl Drain {
         let mut delay = RETRY_DELAY_MIN;
         loop {
             let began = now();
-            match self.try_commit(&mut part).await {
+            let commit = self.hand.store.commit_from_spool(&part.entries, part.mark);
+            match self.hand.try_commit(&mut part.doubt, commit).await {
                 Ok(outcomes) => {
                     self.hand.metrics.committed(part.entries.len(), now() - began);
                     self.outage.end();
@@ -94,22 +95,6 @@ impl Drain {
             }
             ends.run_until_cancelled(self.pause(&mut delay)).await?;
         }
-    }
-
-    /// While there is a doubt the part is not given again.
-    async fn try_commit(&self, part: &mut Part) -> Result<Vec<Outcome>, CommitError> {
-        if let Some(open) = &part.doubt {
-            let resolved = self.hand.store.resolve(open).await?;
-            part.doubt = None;
-            if let Some(outcomes) = resolved {
-                return Ok(outcomes);
-            }
-        }
-        let tried = self.hand.store.commit_from_spool(&part.entries, part.mark).await;
-        if let Err(CommitError::Unknown(open)) = &tried {
-            part.doubt = Some(open.clone());
-        }
-        tried
     }
 
     async fn conclude(&self, (part, outcomes): (Part, Vec<Outcome>)) {

@@ -6,11 +6,11 @@
 use super::Postgres;
 use super::open::LOCK;
 use crate::store::StoreError;
+use crate::store::retention::{DAY_MS, day};
 use sqlx::{AssertSqlSafe, PgConnection};
 
 /// How many days ahead there is a partition.
 const AHEAD: i64 = 3;
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What is divided by days, and by which column.
 const DIVIDED: [(&str, &str); 2] = [("envelope", "received_at"), ("reading", "time")];
@@ -18,7 +18,7 @@ const DIVIDED: [(&str, &str); 2] = [("envelope", "received_at"), ("reading", "ti
 impl Postgres {
     /// Makes the partitions of today and of the next days, where they are not there. Of several gateways one does it; the others go on.
     pub(in crate::store) async fn prepare_days(&self, now_ms: i64) -> Result<(), StoreError> {
-        let today = now_ms.div_euclid(DAY_MS);
+        let today = day(now_ms);
         let mut connection = self.0.pool.acquire().await?;
         for (table, column) in DIVIDED {
             for day in today..=today + AHEAD {

@@ -97,14 +97,14 @@ impl Tables for Transaction<'_> {
         let insert = sqlx::query(sql)
             .bind(times.collect::<sqlx::Result<Vec<_>>>()?)
             .bind(new.iter().map(|measured| measured.envelope.id).collect::<Vec<_>>())
-            .bind(new.iter().map(|measured| measured.value_and_text().0).collect::<Vec<_>>())
+            .bind(new.iter().map(|measured| measured.reading.value_and_text().0).collect::<Vec<_>>())
             .bind(new.iter().map(|measured| measured.reading.sum).collect::<Vec<_>>())
             .bind(new.iter().map(|measured| integer(measured.envelope.accepted.seen.device)).collect::<Vec<_>>())
             .bind(new.iter().map(|measured| integer(measured.name)).collect::<Vec<_>>())
             .bind(new.iter().map(|measured| measured.unit.map(integer)).collect::<Vec<_>>())
             // A payload has at most 1,000 records.
             .bind(new.iter().map(|measured| measured.place as i16).collect::<Vec<_>>())
-            .bind(new.iter().map(|measured| measured.value_and_text().1).collect::<Vec<_>>());
+            .bind(new.iter().map(|measured| measured.reading.value_and_text().1).collect::<Vec<_>>());
         insert.execute(self.connection()).await?;
         Ok(())
     }

@@ -141,7 +141,7 @@ impl Statements {
         };
         let bind_other = |measured: &Measured<'_>, row: &mut Row| {
             bind_key(measured, row);
-            let (number, text) = measured.value_and_text();
+            let (number, text) = measured.reading.value_and_text();
             row.real_or_null(number);
             row.text_or_null(text);
             row.real_or_null(measured.reading.sum);
