@@ -1,4 +1,4 @@
-//! What benchmarks share: processes that are measured, a gateway on an empty data directory, the peers it is measured beside, and
+//! What benchmarks share: processes that are measured, a gateway on an empty data directory, the peers it is measured beside, tokens, and
 //! the few packets that a load generator exchanges before it is at speed.
 //!
 //! A benchmark takes it in with `#[path = "../common/mod.rs"] mod common;`.
@@ -8,4 +8,5 @@
 pub(crate) mod gateway;
 pub(crate) mod peers;
 pub(crate) mod process;
+pub(crate) mod tokens;
 pub(crate) mod wire;

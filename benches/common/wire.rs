@@ -36,9 +36,20 @@ pub(crate) async fn connect(
     login: Login<'_>,
     window: usize,
 ) -> Result<TcpStream> {
+    connect_at(Version::V5, address, client_id, login, window).await
+}
+
+/// The same at a version.
+pub(crate) async fn connect_at(
+    version: Version,
+    address: SocketAddr,
+    client_id: &str,
+    login: Login<'_>,
+    window: usize,
+) -> Result<TcpStream> {
     let mut stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
-    log_in(&mut stream, client_id, login, window).await?;
+    log_in_at(version, &mut stream, client_id, login, window).await?;
     Ok(stream)
 }
 
@@ -49,15 +60,25 @@ pub(crate) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
     login: Login<'_>,
     window: usize,
 ) -> Result<()> {
-    let mut connect = Connect::new(Version::V5, Text::try_from(client_id)?);
+    log_in_at(Version::V5, stream, client_id, login, window).await
+}
+
+async fn log_in_at<S: AsyncRead + AsyncWrite + Unpin>(
+    version: Version,
+    stream: &mut S,
+    client_id: &str,
+    login: Login<'_>,
+    window: usize,
+) -> Result<()> {
+    let mut connect = Connect::new(version, Text::try_from(client_id)?);
     // rumqttd takes 0 for no time at all. Longer than a run, so that nobody pings.
     connect.keep_alive_secs = 600;
     if let Login::As { user_name, token } = login {
         connect.user_name = Some(Text::try_from(user_name)?);
         connect.password = Some(token.as_bytes().try_into()?);
     }
-    send(stream, &Packet::Connect(Box::new(connect))).await?;
-    match receive(stream).await? {
+    send_at(version, stream, &Packet::Connect(Box::new(connect))).await?;
+    match receive_at(version, stream).await? {
         Packet::ConnAck(answer) => {
             ensure!(answer.code == ReasonCode::Success, "CONNACK says {:?}", answer.code);
             let receive_max = answer.receive_max.map_or(usize::from(u16::MAX), |max| usize::from(max.get()));
@@ -70,8 +91,12 @@ pub(crate) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Sends a packet.
 pub(crate) async fn send<S: AsyncWrite + Unpin>(stream: &mut S, packet: &Packet) -> Result<()> {
+    send_at(Version::V5, stream, packet).await
+}
+
+async fn send_at<S: AsyncWrite + Unpin>(version: Version, stream: &mut S, packet: &Packet) -> Result<()> {
     let mut bytes = BytesMut::new();
-    encode(packet, Version::V5, &mut bytes);
+    encode(packet, version, &mut bytes);
     stream.write_all(&bytes).await?;
     // TLS writes whole records.
     Ok(stream.flush().await?)
@@ -79,7 +104,11 @@ pub(crate) async fn send<S: AsyncWrite + Unpin>(stream: &mut S, packet: &Packet)
 
 /// The one packet that is due before anything else can come.
 pub(crate) async fn receive<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Packet> {
-    let (mut decoder, mut buffer) = (Decoder::of_server(Version::V5, u32::MAX), BytesMut::new());
+    receive_at(Version::V5, stream).await
+}
+
+async fn receive_at<S: AsyncRead + Unpin>(version: Version, stream: &mut S) -> Result<Packet> {
+    let (mut decoder, mut buffer) = (Decoder::of_server(version, u32::MAX), BytesMut::new());
     loop {
         ensure!(timeout(PATIENCE, stream.read_buf(&mut buffer)).await?? > 0, "the server closed the connection");
         if let Some(packet) = decoder.decode(&mut buffer)? {

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::common::gateway::{Added, Gateway, House};
 use super::common::process::{PATIENCE, Process, Scratch, now};
-use super::tokens;
+use super::common::tokens;
 
 /// How the clients come in.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,6 @@ mod inside;
 mod load;
 mod measure;
 mod report;
-mod tokens;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

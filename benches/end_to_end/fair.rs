@@ -13,12 +13,12 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Options;
-use super::common::gateway::House;
-use super::common::process::{Scratch, now};
+use super::common::process::now;
 use super::common::wire::{connect, whole_packet};
-use super::fleet::{Fleet, name};
-use super::gateway::log_in;
+use super::fleet::Fleet;
 use super::load::{Publisher, RUN_MAX};
+use super::place::Place;
+use super::report::{millis, quantile};
 
 /// Who sends what in a round.
 #[derive(Clone, Copy)]
@@ -47,7 +47,7 @@ impl Shape {
 }
 
 /// The latencies of the quiet ones, from PUBLISH to PUBACK, in order of length.
-struct Latencies(Vec<Duration>);
+type Latencies = Vec<Duration>;
 
 /// Measures and prints.
 pub(crate) fn measure(shape: Shape, options: &Options) -> Result<()> {
@@ -61,13 +61,14 @@ pub(crate) fn measure(shape: Shape, options: &Options) -> Result<()> {
     println!("PUBLISH to PUBACK, p50 and p99 in ms");
     for round in 1..=options.rounds {
         let (alone, beside) = runtime.block_on(async { timeout(RUN_MAX, measure_round(shape, options)).await })??;
-        ratios.push(beside.at(0.99).as_secs_f64() / alone.at(0.99).as_secs_f64());
+        let at = |latencies: &Latencies, part| millis(quantile(latencies, part));
+        ratios.push(at(&beside, 0.99) / at(&alone, 0.99));
         println!(
-            "round {round}: alone {} {}, beside {fast} at full speed {} {}, ratio of the p99 {:.2}",
-            alone.millis(0.5),
-            alone.millis(0.99),
-            beside.millis(0.5),
-            beside.millis(0.99),
+            "round {round}: alone {:.2} {:.2}, beside {fast} at full speed {:.2} {:.2}, ratio of the p99 {:.2}",
+            at(&alone, 0.5),
+            at(&alone, 0.99),
+            at(&beside, 0.5),
+            at(&beside, 0.99),
             ratios[round - 1]
         );
     }
@@ -77,12 +78,10 @@ pub(crate) fn measure(shape: Shape, options: &Options) -> Result<()> {
 }
 
 async fn measure_round(shape: Shape, options: &Options) -> Result<(Latencies, Latencies)> {
-    let scratch = Scratch::new("end_to_end", "fair")?;
-    let house = House::new(&scratch)?;
-    let added = house.add_devices(&(0..shape.quiet + shape.fast).map(name).collect::<Vec<_>>())?;
+    let place = Place::new("fair", options.postgres)?;
     // Above the default it stands for more devices, or for clients at 3.1.1, whose window is edge.in_flight_max.
-    let gateway = house.serve(&[&format!("edge.receive_maximum={}", options.window.max(32))])?;
-    let mut credentials = added.iter().map(|added| log_in(added, gateway.public)).collect::<Result<Vec<_>>>()?;
+    let settings = format!("edge.receive_maximum={}", options.window.max(32));
+    let (gateway, mut credentials) = place.serve(shape.quiet + shape.fast, &[&settings])?;
     let fast = Arc::new(Fleet::seal(&credentials.split_off(shape.quiet), shape.flood)?);
     let quiet = Arc::new(Fleet::seal(&credentials, 2 * shape.messages)?);
     let mut streams = Vec::new();
@@ -127,7 +126,7 @@ async fn now_and_then(
     }
     latencies.sort_unstable();
     streams.sort_by_key(|(index, _)| *index);
-    Ok((Latencies(latencies), streams.into_iter().map(|(_, stream)| stream).collect()))
+    Ok((latencies, streams.into_iter().map(|(_, stream)| stream).collect()))
 }
 
 async fn send(
@@ -156,14 +155,4 @@ async fn send(
         sleep(interval.saturating_sub(took)).await;
     }
     Ok((index, stream, latencies))
-}
-
-impl Latencies {
-    fn at(&self, part: f64) -> Duration {
-        self.0[((self.0.len() - 1) as f64 * part) as usize]
-    }
-
-    fn millis(&self, part: f64) -> String {
-        format!("{:.2}", self.at(part).as_secs_f64() * 1e3)
-    }
 }

@@ -14,6 +14,8 @@ pub(crate) const ENVELOPE_BYTES: usize = 200;
 const SENML_JSON: u16 = 110;
 /// A reading each quarter of a second, the last one now.
 const INTERVAL_MS: i64 = 250;
+/// Of nobody.
+const OTHER_KEY: [u8; 32] = [9; 32];
 
 /// What `sealgate device add` printed.
 pub(crate) struct Credentials {
@@ -28,6 +30,7 @@ pub(crate) struct Credentials {
 pub(crate) struct Device {
     pub(crate) device_id: String,
     pub(crate) token: String,
+    pub(crate) version: Version,
     pub(crate) envelopes: Vec<Envelope>,
     /// PUBLISH packets of one size, back to back, so that a window is one slice of them.
     pub(crate) packets: Vec<u8>,
@@ -57,14 +60,32 @@ impl Credentials {
 
 /// All of one length, so that packets are.
 pub(crate) fn name(number: usize) -> String {
-    format!("bench-{number:02}")
+    format!("bench-{number:05}")
+}
+
+/// What each device is to send.
+#[derive(Clone, Copy)]
+pub(crate) struct Plan {
+    /// What their PUBLISH is written in.
+    pub(crate) version: Version,
+    /// How many messages.
+    pub(crate) messages: usize,
+    /// How many it has sent before: their counters are used.
+    pub(crate) before: usize,
+    /// One message in so many is genuine, the first one among them; the others are sealed under another key. None: all of them are.
+    pub(crate) genuine_in: Option<usize>,
 }
 
 impl Fleet {
     /// Seals and encodes `messages` for each device.
     pub(crate) fn seal(credentials: &[Credentials], messages: usize) -> Result<Fleet> {
-        let first_ms = now_ms() - messages as i64 * INTERVAL_MS;
-        let device = |(number, of): (usize, &Credentials)| Device::seal(number, of, messages, first_ms);
+        Fleet::of(credentials, Plan { version: Version::V5, messages, before: 0, genuine_in: Some(1) })
+    }
+
+    /// Seals and encodes what is planned for each device.
+    pub(crate) fn of(credentials: &[Credentials], plan: Plan) -> Result<Fleet> {
+        let first_ms = now_ms() - plan.messages as i64 * INTERVAL_MS;
+        let device = |(number, of): (usize, &Credentials)| Device::seal(number, of, plan, first_ms);
         Ok(Fleet { devices: credentials.iter().enumerate().map(device).collect::<Result<_>>()? })
     }
 
@@ -81,13 +102,14 @@ impl Device {
         }
     }
 
-    fn seal(number: usize, credentials: &Credentials, messages: usize, first_ms: i64) -> Result<Device> {
+    fn seal(number: usize, credentials: &Credentials, plan: Plan, first_ms: i64) -> Result<Device> {
+        let Plan { version, messages, before, genuine_in } = plan;
         let device_id: DeviceId = credentials.device_id.parse().ok().context("a device id")?;
-        let key = Key::new(&DeviceKey::from(credentials.key));
+        let (key, other) = (Key::new(&DeviceKey::from(credentials.key)), Key::new(&DeviceKey::from(OTHER_KEY)));
         let topic = Topic::new(format!("devices/{}/telemetry", credentials.device_id).as_str())?;
         let (mut envelopes, mut packets) = (Vec::with_capacity(messages), BytesMut::new());
         for index in 0..messages {
-            let counter = index as u64 + 1;
+            let counter = (before + index) as u64 + 1;
             let time_ms = first_ms + index as i64 * INTERVAL_MS;
             let payload = payload(number, counter, time_ms);
             let message = Message {
@@ -100,9 +122,10 @@ impl Device {
             };
             let mut bytes = vec![0; frame_bytes(payload.len(), message.algorithm)];
             ensure!(bytes.len() == ENVELOPE_BYTES, "{} bytes of envelope: {payload}", bytes.len());
-            seal_frame(&mut bytes, &message, &key, &device_id, Direction::FromDevice)
+            let key = if is_genuine(index, genuine_in) { &key } else { &other };
+            seal_frame(&mut bytes, &message, key, &device_id, Direction::FromDevice)
                 .map_err(|error| anyhow::anyhow!("{error:?}"))?;
-            encode(&Packet::Publish(publish(&topic, index, &bytes)), Version::V5, &mut packets);
+            encode(&Packet::Publish(publish(&topic, index, &bytes)), version, &mut packets);
             envelopes.push(Envelope { key_version: credentials.key_version, counter, time_ms, bytes });
         }
         let packet_bytes = packets.len() / messages.max(1);
@@ -110,11 +133,17 @@ impl Device {
         Ok(Device {
             device_id: device_id.clone(),
             token: token.clone(),
+            version,
             envelopes,
             packets: packets.into(),
             packet_bytes,
         })
     }
+}
+
+/// Whether the nth message of a device is, where one in so many is.
+pub(crate) fn is_genuine(index: usize, genuine_in: Option<usize>) -> bool {
+    genuine_in.is_some_and(|genuine_in| index.is_multiple_of(genuine_in))
 }
 
 fn publish(topic: &Topic, index: usize, bytes: &[u8]) -> Publish {
@@ -125,10 +154,11 @@ fn publish(topic: &Topic, index: usize, bytes: &[u8]) -> Publish {
 
 /// Two readings, as `benches/content.rs` has them, with as many digits as 140 bytes take.
 fn payload(number: usize, counter: u64, time_ms: i64) -> String {
+    let plant = number % 100;
     let (secs, millis) = (time_ms / 1000, time_ms % 1000);
     let (celsius, pascal) = (counter % 1_000_000, counter * 37 % 10_000);
     format!(
-        r#"[{{"bn":"plant-{number:02}/hall-3/pump-012/","bt":{secs}.{millis:03},"n":"temperature","u":"Cel","v":21.{celsius:06}}},{{"n":"pressure","u":"Pa","v":101325.{pascal:04}}}]"#
+        r#"[{{"bn":"plant-{plant:02}/hall-3/pump-012/","bt":{secs}.{millis:03},"n":"temperature","u":"Cel","v":21.{celsius:06}}},{{"n":"pressure","u":"Pa","v":101325.{pascal:04}}}]"#
     )
 }
 
@@ -144,6 +174,7 @@ impl Fleet {
         let bare = |device: &Device| Device {
             device_id: device.device_id.clone(),
             token: String::new(),
+            version: device.version,
             envelopes: device.envelopes.iter().map(Envelope::copied).collect(),
             packets: device.packets.clone(),
             packet_bytes: device.packet_bytes,

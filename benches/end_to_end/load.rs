@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use bytes::BytesMut;
-use sealgate::mqtt::QoS;
+use sealgate::mqtt::{QoS, Version};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::common::process::{Process, now, thread_cpu};
-use super::common::wire::{Login, acknowledge, connect, packet_id, subscribe, whole_packet};
+use super::common::wire::{Login, acknowledge, connect, connect_at, packet_id, subscribe, whole_packet};
 use super::fleet::{Device, Fleet};
 
 /// A whole run may not take longer.
@@ -69,7 +69,7 @@ async fn drive(
     };
     let mut connections = Vec::new();
     for device in &fleet.devices {
-        connections.push(connect(address, &device.device_id, device.login(), window).await?);
+        connections.push(connect_at(device.version, address, &device.device_id, device.login(), window).await?);
     }
 
     let (server_before, own_before, began) = (server.cpu()?, thread_cpu()?, now());
@@ -134,12 +134,15 @@ impl<'d> Publisher<'d> {
         Ok(self.stream.write_all(&self.device.packets[sent * bytes..end * bytes]).await?)
     }
 
-    /// In order, and without a reason that says failure.
+    /// In order, and without a reason that says failure. At 3.1.1, which Aedes speaks, in any order, as Aedes answers.
     fn acknowledge(&mut self, packet: &[u8], read_at: Instant) -> Result<()> {
-        let index = self.latencies.len();
-        let id = packet_id(index).get().to_be_bytes();
+        let mut index = self.latencies.len();
         let code = packet.get(4).copied().unwrap_or(0);
-        let good = packet.len() >= 4 && packet[0] == 0x40 && packet[1] < 0x80 && packet[2..4] == id && code == 0;
+        let mut good = packet.len() >= 4 && packet[0] == 0x40 && packet[1] < 0x80 && code == 0;
+        if self.device.version == Version::V311 && good {
+            index = usize::from(u16::from_be_bytes([packet[2], packet[3]])) - 1;
+        }
+        good &= index < self.sent_at.len() && packet[2..4] == packet_id(index).get().to_be_bytes();
         ensure!(good, "message {index} of {} was answered by {packet:02x?}", self.device.device_id);
         self.latencies.push(read_at - self.sent_at[index]);
         Ok(())

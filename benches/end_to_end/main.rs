@@ -8,24 +8,31 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark is there to print")]
 
 mod bare;
+mod by_hand;
 #[path = "../common/mod.rs"]
 mod common;
 mod fair;
 mod fleet;
 mod gateway;
 mod load;
-mod postgres;
+mod paced;
+mod place;
 mod relay;
 mod report;
 mod rows;
+mod scale;
+#[path = "../../tests/gateway/harness/postgres.rs"]
+mod server;
+mod webhook;
 
 use anyhow::{Result, ensure};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use bare::Way;
 use fair::Shape;
-use fleet::Fleet;
+use fleet::{Fleet, Plan};
 use report::Report;
+use sealgate::mqtt::Version;
 
 /// The gateway beside the bare insert and beside brokers that relay: rates, ratio, processor time, latency.
 #[derive(Parser)]
@@ -43,27 +50,41 @@ struct Options {
     /// Messages that a device has on the way.
     #[arg(long, default_value_t = 32)]
     window: usize,
-    /// The gateway alone, for a profiler: no bare insert, no relays.
+    /// Over PostgreSQL.
     #[arg(long)]
-    gateway_only: bool,
-    /// The bare insert alone.
-    #[arg(long, conflicts_with = "gateway_only")]
-    bare_only: bool,
-    /// What one device at full speed costs the others, and nothing else.
-    #[arg(long, conflicts_with_all = ["gateway_only", "bare_only"])]
-    fair: bool,
-    /// What devices that come back with a backlog cost the others, and nothing else.
-    #[arg(long, conflicts_with_all = ["gateway_only", "bare_only", "fair"])]
-    backfill: bool,
-    /// Over PostgreSQL, beside the bare insert of the same rows into the same tables and into the plainest ones.
-    #[arg(long, conflicts_with_all = ["bare_only", "fair", "backfill"])]
     postgres: bool,
+    /// What is measured, and nothing else; without it all but `fair` and `backfill`.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
     /// What `cargo bench` and `cargo test` say to each benchmark.
     #[arg(long, hide = true)]
     bench: bool,
     /// Be rumqttd on this address instead.
     #[arg(long, hide = true)]
     rumqttd: Option<std::net::SocketAddr>,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The gateway at its greatest rate.
+    Gateway,
+    /// The bare insert of the same rows.
+    Bare,
+    /// Brokers that merely relay.
+    Relay,
+    /// Mosquitto, a subscriber in Python, and PostgreSQL.
+    ByHand,
+    /// A broker that asks a service about each message.
+    Webhook,
+    /// Latency at half of the greatest rate, and beside forged messages.
+    Paced,
+    /// From one device to ten thousand.
+    Scale,
+    /// What one device at full speed costs the others.
+    Fair,
+    /// What devices that come back with a backlog cost the others.
+    Backfill,
 }
 
 /// The most messages of a round: what the process holds sealed in memory, and what the disk takes.
@@ -80,44 +101,69 @@ fn main() -> Result<()> {
     }
     let total = options.devices * options.messages;
     ensure!((1..=MESSAGES_MAX).contains(&total), "{total} messages a round are none, or more than {MESSAGES_MAX}");
-    ensure!((1..=99).contains(&options.devices) && options.window <= 65_535 && options.rounds >= 1, "see --help");
-    if options.fair {
-        return fair::measure(Shape::fair(), &options);
+    ensure!((1..=1_000).contains(&options.devices) && options.window <= 65_535 && options.rounds >= 1, "see --help");
+    if options.only.contains(&Part::Fair) {
+        fair::measure(Shape::fair(), &options)?;
     }
-    if options.backfill {
+    if options.only.contains(&Part::Backfill) {
         ensure!(options.devices <= 60, "at most 60 beside those who are live");
-        return fair::measure(Shape::backfill(&options), &options);
+        fair::measure(Shape::backfill(&options), &options)?;
     }
-    if options.postgres {
-        return postgres::measure(&options);
-    }
-    let mut report = Report::new(total, &options);
-    let ways = if options.gateway_only { Vec::new() } else { bare::tuned(&options, &mut report)? };
+    let mut report = Report::default();
+    let is_tuned = options.has(Part::Bare) && !options.postgres;
+    let ways = if is_tuned { bare::tuned(&options, &mut report)? } else { Vec::new() };
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
         run_round(&options, &ways, &mut report)?;
     }
+    println!(
+        "{} rounds of {total} messages: {} devices, {} each, envelopes of {} bytes at QoS 1, window {}",
+        options.rounds,
+        options.devices,
+        options.messages,
+        fleet::ENVELOPE_BYTES,
+        options.window
+    );
+    println!("each figure is the median of the rounds\n");
     report.print();
     Ok(())
 }
 
 fn run_round(options: &Options, ways: &[Way], report: &mut Report) -> Result<()> {
-    if options.bare_only {
-        return ways.iter().try_for_each(|way| bare::measure(options, way, report));
+    let fleet = if options.has(Part::Gateway) { Some(gateway::measure(options, report)?) } else { None };
+    if options.has(Part::Bare) {
+        bare::measure(options, ways, report)?;
     }
-    let fleet = gateway::measure(options, report)?;
-    for way in ways {
-        bare::measure(options, way, report)?;
+    // What merely relays writes to no database, and what is built by hand to none but PostgreSQL.
+    if let Some(fleet) = &fleet
+        && options.has(Part::Relay)
+        && !options.postgres
+    {
+        relay::measure(fleet, options, report)?;
     }
-    if !options.gateway_only {
-        relay::measure(&fleet, options, report)?;
+    if options.has(Part::ByHand) && options.postgres {
+        by_hand::measure(options, report)?;
+    }
+    if options.has(Part::Webhook) {
+        webhook::measure(options, report)?;
+    }
+    if options.has(Part::Paced) {
+        paced::measure(options, report)?;
+    }
+    if options.has(Part::Scale) {
+        scale::measure(options, report)?;
     }
     Ok(())
 }
 
 impl Options {
+    fn has(&self, part: Part) -> bool {
+        self.only.contains(&part) || (self.only.is_empty() && !matches!(part, Part::Fair | Part::Backfill))
+    }
+
     /// A fleet of this run's size, with keys that nobody checks.
-    fn keyless_fleet(&self) -> Result<Fleet> {
-        Fleet::seal(&fleet::Credentials::invented(self.devices), self.messages)
+    fn keyless_fleet(&self, messages: usize, version: Version) -> Result<Fleet> {
+        let plan = Plan { version, messages, before: 0, genuine_in: Some(1) };
+        Fleet::of(&fleet::Credentials::invented(self.devices), plan)
     }
 }

@@ -10,6 +10,9 @@ use sealgate::store::Value;
 
 use super::fleet::{Device, Envelope, Fleet};
 
+/// Rows of a message in each table and each view.
+pub(crate) const OF_A_MESSAGE: [(&str, usize); 5] =
+    [("seen", 1), ("envelope", 1), ("reading", 2), ("envelopes", 1), ("readings", 2)];
 const SENML_JSON: u16 = 110;
 /// Of a frame: the tag stands before the CRC.
 const TAG_FROM_END: std::ops::Range<usize> = 4..36;
@@ -76,6 +79,11 @@ impl Rows {
         Ok(())
     }
 
+    /// How many devices there are: they bear the numbers from 1 on.
+    pub(crate) fn devices(&self) -> usize {
+        self.messages.iter().map(|message| message.device as usize).max().unwrap_or(0)
+    }
+
     fn number(&mut self, word: &str) -> i64 {
         let next = self.words.len() as i64 + 1;
         *self.words.entry(word.to_owned()).or_insert(next)
@@ -98,7 +106,7 @@ pub(crate) fn name(database: &Path, rows: &Rows, devices: usize) -> Result<()> {
 /// Each message has its rows, and the views show them.
 pub(crate) fn check(database: &Path, messages: usize) -> Result<()> {
     let connection = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    for (table, rows) in [("seen", 1), ("envelope", 1), ("reading", 2), ("envelopes", 1), ("readings", 2)] {
+    for (table, rows) in OF_A_MESSAGE {
         let found: i64 = connection.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
         ensure!(found == (messages * rows) as i64, "{table} has {found} rows of {messages} messages");
     }

@@ -1,14 +1,15 @@
 //! The writer: commits whatever came while its last commit ran, and settles the receipts.
 //!
-//! There is no timer. With one message waiting it commits one; under load the batch grows by itself to what a commit takes,
-//! up to a bound in rows and bytes. Where the store takes several batches at a time, as many hands take from one queue in turn: each
-//! takes all that waits, and the next one what comes after it. Messages of one device may be committed in another order than they came
-//! in, which no promise speaks of; each is answered in its turn (`broker`). A failure that may pass is tried again for ever: the messages are held, their connections
-//! wait, and nothing is acknowledged meanwhile. Only the end of the gateway gives them up. Where there is a spool, messages wait there
-//! and not here (`spooling`), and are committed from there (`drain`).
+//! With one message waiting and no commit under way it commits one; under load the batch grows by itself to what a commit takes, up to a
+//! bound in rows and bytes. Where the store takes several batches at a time, as many hands take from one queue in turn; one that would
+//! begin beside others waits a little for company (`queue`). Messages of one device may be committed in another order than they came in,
+//! which no promise speaks of; each is answered in its turn (`broker`). A failure that may pass is tried again for ever: the messages are
+//! held, their connections wait, and nothing is acknowledged meanwhile. Only the end of the gateway gives them up. Where there is a spool,
+//! messages wait there and not here (`spooling`), and are committed from there (`drain`).
 
 mod drain;
 mod outage;
+mod queue;
 mod spooling;
 
 use std::sync::Arc;
@@ -22,9 +23,10 @@ use tracing::{error, info};
 
 use drain::Drain;
 use outage::Outage;
+use queue::{Batch, Company, Queue};
 
 use super::notes::{Note, Notes};
-use super::pipeline::{Job, Pending};
+use super::pipeline::Pending;
 use super::turns::Turns;
 use super::{Cause, Config, Ingest, Ledger, Metrics, Notary, Receipt, Settled};
 use crate::metrics::Registry;
@@ -68,20 +70,6 @@ pub struct Writer {
     drain: Option<Drain>,
 }
 
-/// What waits to be written.
-struct Queue {
-    jobs: Turns,
-    batch_rows_max: usize,
-    batch_bytes_max: usize,
-}
-
-/// What one transaction is to write.
-#[derive(Default)]
-struct Batch {
-    entries: Vec<Entry>,
-    pending: Vec<Pending>,
-}
-
 /// Writes one batch after the other.
 #[derive(Clone)]
 struct Hand {
@@ -91,6 +79,7 @@ struct Hand {
     verified: mpsc::Sender<Vec<Verified>>,
     wanted: Wanted,
     notes: Notes,
+    company: Arc<Company>,
     retry_delay_max: Duration,
     /// Where messages may be spooled.
     outage: Option<Arc<Outage>>,
@@ -113,9 +102,10 @@ impl Writer {
         let (ingest, jobs) = Ingest::new(config, guard, ledger.clone(), notes.clone());
         let (verified, published) = mpsc::channel(VERIFIED_BATCHES_MAX);
         let Config { batch_rows_max, batch_bytes_max, retry_delay_max, .. } = *config;
-        let queue = Queue { jobs: Turns::new(jobs, batch_rows_max), batch_rows_max, batch_bytes_max };
+        let company = Arc::<Company>::default();
+        let queue = Queue::new(Turns::new(jobs, batch_rows_max), batch_rows_max, batch_bytes_max, company.clone());
         let outage = Outage::over(spool, registry);
-        let hand = Hand { store, ledger, metrics, verified, wanted, notes, retry_delay_max, outage: None };
+        let hand = Hand { store, ledger, metrics, verified, wanted, notes, company, retry_delay_max, outage: None };
         let drain = outage.clone().map(|outage| Drain::new(hand.clone(), outage, config));
         let hand = Hand { outage: outage.filter(|outage| outage.takes_more()), ..hand };
         let outlets = Outlets { verified: published, notary };
@@ -158,39 +148,6 @@ impl Writer {
     }
 }
 
-impl Queue {
-    /// What is waiting, up to the bounds; none: nothing will come any more. Dropping the future loses nothing.
-    async fn next(&mut self) -> Option<Batch> {
-        let first = self.jobs.recv().await?;
-        let mut batch = Batch::default();
-        let mut bytes = batch.take(first);
-        while batch.entries.len() < self.batch_rows_max {
-            let Some(job) = self.jobs.try_recv() else { break };
-            if bytes + entry_bytes(&job.entry) > self.batch_bytes_max {
-                self.jobs.give_back(job);
-                break;
-            }
-            bytes += batch.take(job);
-        }
-        Some(batch)
-    }
-
-    /// Takes nothing more, and gives out what waits.
-    fn close(&mut self) -> impl Iterator<Item = Pending> {
-        self.jobs.close();
-        std::iter::from_fn(|| self.jobs.try_recv()).map(|job| job.pending)
-    }
-}
-
-impl Batch {
-    fn take(&mut self, job: Job) -> usize {
-        let bytes = entry_bytes(&job.entry);
-        self.entries.push(job.entry);
-        self.pending.push(job.pending);
-        bytes
-    }
-}
-
 impl Hand {
     async fn run(self, queue: Arc<Mutex<Queue>>, give_up: CancellationToken) {
         loop {
@@ -202,10 +159,12 @@ impl Hand {
                 batch = next => batch,
             };
             let Some(batch) = batch else { return };
+            let committing = self.company.begin();
             match &self.outage {
                 None => self.hold(batch, None, &give_up).await,
                 Some(outage) => self.commit_or_spool(batch, outage, &give_up).await,
             }
+            drop(committing);
             // The connections that this woke send their answers first: what comes back for them makes the next batch larger.
             tokio::task::yield_now().await;
         }
@@ -307,13 +266,6 @@ fn given_up(pending: impl Iterator<Item = Pending>) {
     let count = pending.map(|pending| pending.receipt.give_up(Cause::Shutdown)).count();
     if count > 0 {
         error!(messages = count, "The gateway ends before the database has come back; these were not acknowledged.");
-    }
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    match entry {
-        Entry::Accepted(accepted) => accepted.bytes.len(),
-        Entry::Refused(refused) => refused.bytes.len(),
     }
 }
 

@@ -85,3 +85,47 @@ async fn what_waits_is_given_up_and_not_committed() {
     let _directory = bench.run(&give_up).await;
     assert_eq!(store.quarantine_usage().await.unwrap().rows, 0);
 }
+
+/// What one poll comes to.
+fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+    future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+}
+
+#[tokio::test]
+async fn beside_a_commit_a_few_messages_wait_for_company_until_it_ends() {
+    let bench = Bench::new("company").await;
+    let company = bench.writer.hand.company.clone();
+    let committing = company.begin();
+    bench.submit();
+    let mut queue = bench.writer.queue.lock().await;
+    while queue.jobs.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    {
+        let mut next = std::pin::pin!(queue.next());
+        assert!(poll_once(next.as_mut()).is_pending());
+        drop(committing);
+        assert!(matches!(poll_once(next.as_mut()), std::task::Poll::Ready(Some(batch)) if batch.entries.len() == 1));
+    }
+    // One that hangs holds up nobody for long, and what has waited in vain is not lost.
+    let _hangs = company.begin();
+    bench.submit();
+    bench.submit();
+    let waited = async { queue.next().await.map(|batch| batch.entries.len()) };
+    assert!(tokio::time::timeout(PATIENCE, waited).await.unwrap().is_some_and(|messages| messages > 0));
+}
+
+#[tokio::test]
+async fn what_waits_for_company_is_given_up_with_the_rest() {
+    let bench = Bench::new("given-up").await;
+    let company = bench.writer.hand.company.clone();
+    let _committing = company.begin();
+    bench.submit();
+    let mut queue = bench.writer.queue.lock().await;
+    while queue.jobs.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(poll_once(std::pin::pin!(queue.next())).is_pending());
+    assert!(queue.jobs.is_empty());
+    assert_eq!(queue.close().count(), 1);
+}

@@ -19,6 +19,7 @@ mod bulk;
 mod evidence;
 mod fault;
 mod keys;
+mod log;
 mod open;
 mod presence;
 mod proof;
@@ -35,6 +36,7 @@ use super::commit::Fault;
 use super::directory::Files;
 use super::quarantine::Bounds;
 use super::{CommitError, Config, Entry, OpenError, Outcome, Seen, StoreError, Usage};
+use log::Log;
 use spool::SpoolId;
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions};
 use statements::Statements;
@@ -54,6 +56,7 @@ pub(super) struct Sqlite(Arc<Inner>);
 struct Inner {
     files: Files,
     writer: Mutex<Writer>,
+    log: Log,
     readers: SqlitePool,
     statements: Statements,
     bounds: Bounds,
@@ -65,17 +68,26 @@ impl Sqlite {
         let files = Files::new(&config.data_dir, "sealgate.db");
         let connection = open::open(&files).await?;
         let writer = Mutex::new(Writer::new(open::writing(&files), connection));
+        let log = Log::new(open::writing(&files));
         let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).test_before_acquire(false);
         let readers = readers.connect_lazy_with(open::reading(&files));
         let bounds = Bounds::new(config);
-        let inner =
-            Inner { files, writer, readers, statements: Statements::new(), bounds, looks_full: AtomicBool::new(false) };
+        let inner = Inner {
+            files,
+            writer,
+            log,
+            readers,
+            statements: Statements::new(),
+            bounds,
+            looks_full: AtomicBool::new(false),
+        };
         Ok(Sqlite(Arc::new(inner)))
     }
 
     /// The writing connection goes last: it is the one that empties the log and takes it away.
     pub(super) async fn close(self) {
         self.0.readers.close().await;
+        self.0.log.close().await;
         if let Err(error) = self.0.writer.lock().await.close().await {
             tracing::warn!(%error, "The database did not close; nothing that was committed is lost.");
         }
@@ -100,6 +112,10 @@ impl Sqlite {
             }
             done => done,
         };
+        drop(writer);
+        if committed.is_ok() && self.0.log.grew(batch.len()) {
+            tokio::spawn(Log::copy_back(self.0.clone()));
+        }
         Ok(committed.map_err(StoreError::from)?)
     }
 

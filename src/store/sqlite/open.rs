@@ -62,9 +62,9 @@ pub(super) fn writing(files: &Files) -> SqliteConnectOptions {
 /// times as much `benches/end_to_end` was slower, and a fleet of 6,000 devices that send five messages a second no faster.
 const CACHE_KIB: &str = "-16384";
 
-/// 64 MiB. A checkpoint writes each changed page once, however often it stands in the log, and syncs twice; batches of 8 MiB
-/// would start one after each commit with SQLite's own 4 MiB.
-const WAL_PAGES: &str = "16384";
+/// 128 MiB. The log is copied back before that, beside the commits (`log`); where that fails, a commit does it, for which it waits. Batches
+/// of 8 MiB would start one after each commit with SQLite's own 4 MiB.
+const WAL_PAGES: &str = "32768";
 
 /// Above the number of texts that a commit is made of, so that each is prepared once.
 const STATEMENTS_MAX: usize = 200;

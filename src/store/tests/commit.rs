@@ -150,3 +150,29 @@ async fn postgres_reads_a_range_of_a_devices_time_in_the_partitions_of_its_days(
         assert!(!plan.contains(other), "{plan}");
     }
 }
+
+/// What the file holds without its log.
+async fn envelopes_in_the_file(dir: &TempDir) -> i64 {
+    let options = SqliteConnectOptions::new().filename(dir.database()).immutable(true).read_only(true);
+    let Ok(mut file) = options.connect().await else { return 0 };
+    // It is written to meanwhile, so that it may not fit together.
+    sqlx::query_scalar("SELECT count(*) FROM envelope").fetch_one(&mut file).await.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn the_log_is_copied_back_beside_the_commits() {
+    let dir = TempDir::new();
+    let store = dir.store().await;
+    for batch in 0_i64.. {
+        let entries: Vec<Entry> = (0..1_000).map(|place| accepted(seen(1, batch * 1_000 + place, b"a"))).collect();
+        store.commit(&entries).await.unwrap();
+        if envelopes_in_the_file(&dir).await > 0 {
+            break;
+        }
+        // SQLite itself begins with it at 128 MiB.
+        let log = std::fs::metadata(dir.0.join("data/sealgate.db-wal")).unwrap().len();
+        assert!(log < 100 << 20, "{log}");
+    }
+    store.close().await;
+    assert!(!dir.0.join("data/sealgate.db-wal").exists());
+}

@@ -4,7 +4,7 @@
 As a good engineer would write it: paho's network thread does nothing but queue; workers take up to 500 messages or what comes within
 50 ms, check the HMAC, read the JSON, and write all of it by COPY in one transaction. The key of all devices is 32 times 7.
 
-    hand_built.py HOST PORT URL WORKERS
+    by_hand.py HOST PORT URL WORKERS
 
 Prints `ready` when it is subscribed, and goes on until it is killed.
 """
@@ -43,7 +43,7 @@ def main():
     messages = queue.SimpleQueue()
     for _ in range(int(workers)):
         threading.Thread(target=work, args=(messages, url), daemon=True).start()
-    client = mqtt.Client(client_id="hand-built")
+    client = mqtt.Client(client_id="by-hand")
     client.max_inflight_messages_set(65535)
     client.on_connect = lambda client, *_: client.subscribe("devices/+/telemetry", qos=1)
     client.on_subscribe = lambda *_: print("ready", flush=True)

@@ -1,28 +1,19 @@
 //! The bare insert by binary COPY, <https://www.postgresql.org/docs/15/sql-copy.html>, section "Binary Format".
 
-use std::fmt;
+use std::str::FromStr as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{ConnectOptions as _, Connection as _};
-use std::str::FromStr as _;
 
-use super::super::Options;
-use super::super::common::gateway::House;
-use super::super::common::process::{Scratch, now};
-use super::super::fleet::name;
-use super::super::rows::{Message, Rows};
-use super::server::{self, Postgres};
-
-/// Into which tables.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Tables {
-    /// As the gateway's migrations make them, with its partitions.
-    Ours,
-    /// With names and words in each row, in no partitions, with the indices that the same questions need: a counter is there once, an
-    /// envelope is found by device and arrival, a reading by device and time.
-    Plainest,
-}
+use super::Tables;
+use crate::Options;
+use crate::common::process::now;
+use crate::fleet::name;
+use crate::place::Place;
+use crate::rows::{Message, Rows};
+use crate::server;
 
 const PLAINEST: &str = "
     CREATE TABLE plain_envelope (device_id text NOT NULL, key_version smallint NOT NULL, counter bigint NOT NULL, tag bytea NOT NULL,
@@ -38,38 +29,31 @@ const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
 const EPOCH_MS: i64 = 946_684_800_000;
 const CONTENT_FORMAT: i32 = 110;
 
-/// Messages a second.
-pub(crate) fn run(options: &Options, tables: Tables, connections: usize) -> Result<f64> {
-    let rows = Rows::of(&options.keyless_fleet()?)?;
-    let scratch = Scratch::new("end_to_end", "bare-postgres")?;
-    let server = Postgres::start(&[]);
-    let mut house = House::new(&scratch)?;
-    let url = server.schema();
-    house.url = Some(url.clone());
+/// Messages a second, through the Unix socket, which is the fastest way that the server has.
+pub(super) fn run(rows: &Arc<Rows>, options: &Options, tables: Tables, connections: usize) -> Result<f64> {
+    let place = Place::new("bare-postgres", true)?;
     // Whoever opens the database first makes the tables, and a gateway that serves makes the partitions.
-    house.add_devices(&[name(0)])?;
-    drop(house.serve(&[])?);
+    place.house.add_devices(&[name(0)])?;
+    drop(place.house.serve(&[])?);
+    let url = place.url().context("it is over PostgreSQL")?;
     if tables == Tables::Plainest {
-        server::run(&url, PLAINEST);
+        server::run(url, PLAINEST);
     }
-    let socket = server::run(&url, "SHOW unix_socket_directories");
-    let batch = options.devices * options.window;
+    let socket = server::run(url, "SHOW unix_socket_directories");
+    let (batch, total) = (options.devices * options.window, rows.messages.len());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(connections).enable_all().build()?;
-    let (rows, words) = (rows.messages, rows.words);
-    let total = rows.len();
-    let (rows, words) = (std::sync::Arc::new(rows), std::sync::Arc::new(words));
     let took = runtime.block_on(async {
         let mut opened = Vec::new();
         for _ in 0..connections {
-            opened.push(PgConnectOptions::from_str(&url)?.socket(&socket).connect().await?);
+            opened.push(PgConnectOptions::from_str(url)?.socket(&socket).connect().await?);
         }
         let began = now();
         let mut inserting = tokio::task::JoinSet::new();
         for (number, mut connection) in opened.into_iter().enumerate() {
-            let (rows, words) = (rows.clone(), words.clone());
+            let rows = rows.clone();
             inserting.spawn(async move {
-                for messages in rows.chunks(batch).skip(number).step_by(connections) {
-                    insert(&mut connection, tables, messages, &words).await?;
+                for messages in rows.messages.chunks(batch).skip(number).step_by(connections) {
+                    insert(&mut connection, tables, messages, &rows.words).await?;
                 }
                 Ok::<_, anyhow::Error>(())
             });
@@ -80,7 +64,7 @@ pub(crate) fn run(options: &Options, tables: Tables, connections: usize) -> Resu
         Ok::<_, anyhow::Error>(now() - began)
     })?;
     let table = if tables == Tables::Ours { "reading" } else { "plain_reading" };
-    let found: usize = server::run(&url, &format!("SELECT count(*) FROM {table}")).parse()?;
+    let found: usize = server::run(url, &format!("SELECT count(*) FROM {table}")).parse()?;
     ensure!(found == 2 * total, "{table} has {found} rows of {total} messages");
     Ok(total as f64 / took.as_secs_f64())
 }
@@ -210,14 +194,5 @@ impl Copy {
         copy.send(self.bytes).await?;
         copy.finish().await?;
         Ok(())
-    }
-}
-
-impl fmt::Display for Tables {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Tables::Ours => "our tables",
-            Tables::Plainest => "plainest tables",
-        })
     }
 }

@@ -8,8 +8,8 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::common::gateway::{Added, House};
-use super::common::process::{PATIENCE, Scratch};
+use super::gateway::{Added, House};
+use super::process::{PATIENCE, Scratch};
 
 /// A command line has a length.
 const ADDED_AT_ONCE: usize = 5_000;
@@ -20,6 +20,9 @@ const IN_MEMORY: &str = "/dev/shm";
 
 /// Adds devices to a data directory that nobody uses yet.
 pub(crate) fn add(house: &House, ids: &[String]) -> Result<Vec<Added>> {
+    if house.url.is_some() {
+        return add_all(house, ids);
+    }
     let Ok(memory) = Scratch::within(Path::new(IN_MEMORY), "connections", "devices") else {
         return add_all(house, ids);
     };
