@@ -4,7 +4,7 @@ use super::finding::Finding;
 use super::statement::{Statement, hash_of};
 use super::tree;
 use crate::seal::ProofKey;
-use crate::store::{Checkpoint, Leaf, Store, StoreError};
+use crate::store::{BadLeaves, Checkpoint, Leaf, Store, StoreError};
 
 /// Checkpoints that are held at a time; each has some two megabytes of leaves.
 const PAGE: u32 = 8;
@@ -20,6 +20,36 @@ pub(super) struct Walk<'a> {
     horizon: i64,
     /// What arrived before this may have been dropped, by the newest checkpoint.
     final_horizon: i64,
+}
+
+/// Why a walk did not come to its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WalkError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A task ended by itself.
+    #[error("a checkpoint was not looked at")]
+    Ended,
+}
+
+/// A checkpoint whose leaves were read and hashed.
+struct Hashed {
+    checkpoint: Checkpoint,
+    list: List,
+}
+
+/// Leaves with their root; none: they are not there.
+type List = Option<Result<(Vec<Leaf>, tree::Hash), BadLeaves>>;
+
+impl Hashed {
+    fn of(mut checkpoint: Checkpoint) -> Hashed {
+        let list = checkpoint.leaves.take().map(|list| {
+            let leaves = Leaf::decode(&list)?;
+            let root = tree::root(&leaves);
+            Ok((leaves, root))
+        });
+        Hashed { checkpoint, list }
+    }
 }
 
 /// What a walk comes to.
@@ -39,13 +69,17 @@ impl<'a> Walk<'a> {
     }
 
     /// Hands each checkpoint to `visit`, the oldest first.
-    pub(super) async fn each(&mut self, mut visit: impl FnMut(Step)) -> Result<(), StoreError> {
+    pub(super) async fn each(&mut self, mut visit: impl FnMut(Step)) -> Result<(), WalkError> {
         loop {
             let page = self.store.checkpoints(self.number, PAGE).await?;
             if page.is_empty() {
                 return Ok(());
             }
-            page.into_iter().for_each(|checkpoint| visit(self.step(&checkpoint)));
+            // To read and hash the leaves is nearly all of it, and no checkpoint needs another one for that.
+            let reading = page.into_iter().map(|checkpoint| tokio::task::spawn_blocking(|| Hashed::of(checkpoint)));
+            for hashed in reading.collect::<Vec<_>>() {
+                visit(self.step(hashed.await.map_err(|_| WalkError::Ended)?));
+            }
         }
     }
 
@@ -54,7 +88,7 @@ impl<'a> Walk<'a> {
         self.number
     }
 
-    fn step(&mut self, checkpoint: &Checkpoint) -> Step {
+    fn step(&mut self, Hashed { checkpoint, list }: Hashed) -> Step {
         let mut findings = Vec::new();
         let mut finding = |number: i64, detail: &str| findings.push(Finding::chain(number, detail));
         let number = checkpoint.number;
@@ -68,8 +102,8 @@ impl<'a> Walk<'a> {
         match &statement {
             None => finding(number, "it was not signed with this master key, or was changed"),
             Some(statement) => {
-                self.faults(checkpoint, statement).into_iter().for_each(|fault| finding(number, fault));
-                match leaves_of(checkpoint, statement, self.final_horizon) {
+                self.faults(&checkpoint, statement).into_iter().for_each(|fault| finding(number, fault));
+                match leaves_of(list, statement, self.final_horizon) {
                     Ok(signed) => leaves = signed,
                     Err(fault) => finding(number, fault),
                 }
@@ -95,12 +129,12 @@ impl<'a> Walk<'a> {
 }
 
 /// The leaves, if they are what was signed; none are needed where all that they speak of may be dropped.
-fn leaves_of(checkpoint: &Checkpoint, statement: &Statement, horizon: i64) -> Result<Vec<Leaf>, &'static str> {
-    let Some(list) = &checkpoint.leaves else {
+fn leaves_of(list: List, statement: &Statement, horizon: i64) -> Result<Vec<Leaf>, &'static str> {
+    let Some(list) = list else {
         let may_be_gone = statement.leaves == 0 || statement.last_received_at < horizon;
         return if may_be_gone { Ok(Vec::new()) } else { Err("its leaves are not there") };
     };
-    let leaves = Leaf::decode(list).map_err(|_| "its leaves cannot be read")?;
-    let is_signed = leaves.len() as u64 == statement.leaves && hex::encode(tree::root(&leaves)) == statement.root;
+    let (leaves, root) = list.map_err(|_| "its leaves cannot be read")?;
+    let is_signed = leaves.len() as u64 == statement.leaves && hex::encode(root) == statement.root;
     if is_signed { Ok(leaves) } else { Err("its leaves are not those that were signed") }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::task::JoinSet;
 
 use super::audit::{Auditor, Outcome, Words};
-use super::chain::{Step, Walk};
+use super::chain::{Step, Walk, WalkError};
 use super::finding::Finding;
 use super::spill::{self, Spilled};
 use super::statement::Statement;
@@ -73,6 +73,15 @@ pub enum VerifyError {
     /// A task ended by itself.
     #[error("a span was not looked at to its end")]
     Ended,
+}
+
+impl From<WalkError> for VerifyError {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::Store(error) => VerifyError::Store(error),
+            WalkError::Ended => VerifyError::Ended,
+        }
+    }
 }
 
 /// Whoever is told of a run.

@@ -1,8 +1,13 @@
 //! A disk that is full: nothing is acknowledged, the log says so, and when there is room again everything goes on by itself.
 //!
-//! What is full is a limit on the size of files, which each system has and nobody needs rights for. The gateway's log is a file as well, and
-//! stays far below.
+//! Whoever runs the tests and may mount gets a real full disk, a small file system in memory for the data directory. Without that right
+//! what is full is a limit on the size of files, which needs none; the gateway's log is a file as well, and stays far below.
 
+use std::fs::{self, DirBuilder};
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use sealgate::mqtt::{Packet, QoS, ReasonCode, Version};
@@ -28,14 +33,14 @@ struct Sender {
 #[test]
 fn no_message_is_acknowledged_while_the_disk_of_sqlite_is_full() {
     let mut gateway = Gateway::prepare(&[QUICK]);
-    gateway.may_find_its_disk_full();
+    let disk = Disk::of(&mut gateway);
     let pump = gateway.add_device("pump");
     gateway.restart();
     let mut sender = Sender::of(&gateway, pump);
-    gateway.limit_files(Some(FILE_BYTES_MAX));
+    disk.fill(&gateway);
     sender.fill(&gateway, "sealgate_ingest_commit_failures_total");
     assert!(gateway.log().contains("ERROR") && gateway.log().contains("The database does not commit"));
-    gateway.limit_files(None);
+    disk.give_room(&gateway);
     sender.hears_the_rest();
     assert_eq!(number(&gateway, "envelopes"), sender.answered);
     assert!(gateway.law_holds());
@@ -46,16 +51,16 @@ fn no_message_is_acknowledged_while_the_disk_of_the_spool_is_full() {
     let server = Postgres::start(&[]);
     let settings = [QUICK, ("store.on_outage", "spool"), ("store.spool_after", "100ms"), ("log.level", "error")];
     let mut gateway = Gateway::prepare_on(server.schema(), &settings);
-    gateway.may_find_its_disk_full();
+    let disk = Disk::of(&mut gateway);
     let pump = gateway.add_device("pump");
     gateway.restart();
     let mut sender = Sender::of(&gateway, pump);
     server.kill9();
-    gateway.limit_files(Some(FILE_BYTES_MAX));
+    disk.fill(&gateway);
     sender.fill(&gateway, "sealgate_ingest_spool_failures_total");
     let log = gateway.log();
     assert!(log.contains("ERROR") && log.contains("the spool does not take any more"), "{log}");
-    gateway.limit_files(None);
+    disk.give_room(&gateway);
     sender.hears_the_rest();
     assert!(gateway.law_holds());
     gateway.kill9();
@@ -66,6 +71,51 @@ fn no_message_is_acknowledged_while_the_disk_of_the_spool_is_full() {
         (gateway.metrics().value("sealgate_ingest_spool_messages", &[]) == 0.0).then_some(())
     });
     assert_eq!(number(&gateway, "envelopes"), sender.answered);
+}
+
+/// Where the data are, and how it gets full.
+enum Disk {
+    /// A file system of its own.
+    Mounted(PathBuf),
+    Limit,
+}
+
+impl Disk {
+    /// For a gateway that has not been started.
+    fn of(gateway: &mut Gateway) -> Self {
+        let data = gateway.data_dir();
+        let made = DirBuilder::new().mode(0o700).create(&data);
+        assert!(made.is_ok() || data.is_dir(), "{made:?}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m,mode=0700", "tmpfs"]).arg(&data);
+        if mount.output().is_ok_and(|output| output.status.success()) {
+            return Disk::Mounted(data);
+        }
+        let _ = writeln!(std::io::stderr(), "no right to mount: a limit on the size of files stands for a full disk");
+        gateway.may_find_its_disk_full();
+        Disk::Limit
+    }
+
+    fn fill(&self, gateway: &Gateway) {
+        let Disk::Mounted(data) = self else { return gateway.limit_files(Some(FILE_BYTES_MAX)) };
+        let mut filler = fs::File::create(data.join("filler")).unwrap();
+        let page = [0; 4096];
+        while filler.write_all(&page).is_ok() {}
+    }
+
+    fn give_room(&self, gateway: &Gateway) {
+        let Disk::Mounted(data) = self else { return gateway.limit_files(None) };
+        fs::remove_file(data.join("filler")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Disk::Mounted(data) = self {
+            // Also while its files are open.
+            let _ = Command::new("umount").arg("--lazy").arg(data).status();
+        }
+    }
 }
 
 impl Sender {

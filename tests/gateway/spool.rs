@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sealgate::mqtt::{Ack, Packet, QoS, ReasonCode, Version};
 
+use super::postgres::rounds;
 use crate::harness::{Client, Cutter, Device, Gateway, Load, Login, Postgres, Rows, Scrape, Service, eventually, psql};
 
 const SPOOL: [(&str, &str); 3] =
@@ -109,7 +110,7 @@ fn a_gateway_that_is_killed_in_an_outage_loses_nothing_that_it_acknowledged() {
             (load.acknowledged() >= before + messages).then_some(())
         });
     };
-    for _ in 0..2 {
+    for _ in 0..rounds(2) {
         more(&gateway, 300);
         server.kill9();
         eventually("the spool is used", || (counted(&gateway, "spool_messages") > 0).then_some(()));

@@ -69,6 +69,9 @@ const WAL_PAGES: &str = "32768";
 /// Above the number of texts that a commit is made of, so that each is prepared once.
 const STATEMENTS_MAX: usize = 200;
 
+/// Rows that are read ahead; an envelope has 64 KiB at most where nobody has set another bound.
+const ROWS_AHEAD: usize = 256;
+
 /// How a connection is opened for reading.
 pub(super) fn reading(files: &Files) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
@@ -77,6 +80,8 @@ pub(super) fn reading(files: &Files) -> SqliteConnectOptions {
         .read_only(true)
         .busy_timeout(BUSY_TIMEOUT)
         .foreign_keys(true)
+        // A row goes from SQLite's thread to whoever asked for it; where many are asked for, neither waits for the other each time.
+        .row_buffer_size(ROWS_AHEAD)
         .disable_statement_logging()
 }
 
