@@ -3,8 +3,9 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// How long anything may take. Far more than it needs on a busy machine, so that running out of it means that it never comes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take. Far more than it needs on a busy machine, and than the minute for which `tests/soak` lets a process stand
+/// still, so that running out of it means that it never comes.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 const PAUSE: Duration = Duration::from_millis(10);
 
