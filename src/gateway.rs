@@ -4,11 +4,12 @@
 //! listener is bound before the first client is served, so a port in use ends the start and changes nothing else.
 
 mod doors;
+mod watch;
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -20,14 +21,13 @@ use crate::config::Config;
 use crate::ingest::{Budget, Outlets, Writer};
 use crate::metrics::Registry;
 use crate::proof::{self, Checkpointer};
+use crate::ready::{Part, Ready};
 use crate::seal::{Guard, MasterKeys, MasterKeysError};
 use crate::shutdown::{FAREWELL, Shutdown};
 use crate::store::{self, OpenError, Spool, Store, StoreError, Upkeep};
 use crate::{admin, edge, public, tls};
 use doors::{EdgeDoors, PublicDoors, bind};
-
-/// How often the registry is asked whether another process has changed it.
-const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
+use watch::Watch;
 
 /// What rests on disk: the database, and the master keys that it belongs to. Commands that change devices need no more.
 pub struct Cellar {
@@ -66,14 +66,16 @@ pub struct Gateway {
     writer: Writer,
     outlets: Outlets,
     edge: edge::Listener,
-    identities: Vec<tls::Identity>,
+    identities: Vec<(&'static str, tls::Identity)>,
     tls_metrics: tls::Metrics,
+    ready: Ready,
     public: public::Door,
     admin: admin::Door,
 }
 
 /// The tasks of a gateway whose doors are open, and what ends them.
 struct Running {
+    ready: Ready,
     edge: JoinHandle<()>,
     public: JoinHandle<()>,
     wills: JoinHandle<()>,
@@ -166,8 +168,12 @@ impl Gateway {
         let registry_version = store.registry_version().await?;
         let spool = Spool::open(&config.store, &store, Writer::words()).await?;
         let registry = Registry::default();
+        let ready = Ready::new(&registry);
+        auth::Metrics::issuer(&registry, config.auth.issuer.as_str()).set(1);
         let auth_metrics = auth::Metrics::new(&registry);
         let auth = Auth::open(&config.auth, store.clone(), &masters.storage_key(), auth_metrics, now_ms()).await?;
+        ready.set(Part::Store, true);
+        ready.set(Part::Issuer, true);
         let broker_metrics = broker::Metrics::new(&registry);
         let hub = Hub::new(&config.broker, broker_metrics.clone());
         let presence = Presence::open(&config.broker, &store, &hub, broker_metrics.clone()).await?;
@@ -175,7 +181,7 @@ impl Gateway {
         let guard = Arc::new(Guard::new(&config.seal, masters, store.clone()));
         let budget = Budget::new(config.ingest.in_flight_bytes_max);
         let (ingest, writer, outlets) =
-            Writer::open(&config.ingest, guard.clone(), store.clone(), spool.clone(), &registry, hub.wanted());
+            Writer::open(&config.ingest, guard.clone(), store.clone(), spool.clone(), &registry, &ready, hub.wanted());
         let retry_window = config.ingest.retry_window;
         let broker = Broker::new(config.broker, hub, presence, broker_metrics, ingest, budget, retry_window);
         let house = edge::House::new(config.edge, auth.clone(), broker.clone(), edge::Metrics::new(&registry));
@@ -193,12 +199,18 @@ impl Gateway {
             public: public::Door::new(public_doors.sockets, auth.clone(), &config.public, &registry)
                 .with_mqtt(edge.entrance()),
             edge,
-            admin: admin::Door::new(admin.0, &config.admin, registry),
+            admin: admin::Door::new(admin.0, &config.admin, registry, ready.clone()),
+            ready,
             auth,
             broker,
             writer,
             outlets,
         })
+    }
+
+    /// Lets operators change the level of the log.
+    pub fn with_log_level(self, level: admin::LogLevel) -> Self {
+        Gateway { admin: self.admin.with_log_level(level), ..self }
     }
 
     /// Where the doors are.
@@ -223,6 +235,7 @@ impl Gateway {
             error!(task, "A part of the gateway has ended by itself; the rest is taken down.");
             shutdown.drain();
         }
+        running.ready.set(Part::Doors, false);
         running.doors_close.cancel();
         tokio::select! {
             () = running.descend() => {}
@@ -235,16 +248,19 @@ impl Gateway {
     fn open_doors(self) -> Running {
         let (doors_close, give_up, background_ends) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        for identity in self.identities {
-            tokio::spawn(identity.keep_fresh(self.tls_metrics.clone(), background_ends.clone()));
+        for (listener, identity) in self.identities {
+            tokio::spawn(identity.keep_fresh(listener, self.tls_metrics.clone(), background_ends.clone()));
         }
         tokio::spawn(self.upkeep.run(background_ends.clone()));
         let ends = background_ends.clone();
-        let watcher = watch_registry(self.store.clone(), self.registry_version, self.guard, self.auth, ends);
+        let (store, ready) = (self.store.clone(), self.ready.clone());
+        let watch = Watch { store, known: self.registry_version, guard: self.guard, auth: self.auth, ready };
         let Broker { hub, presence, .. } = self.broker.clone();
         let publisher = broker::publish_outlets(hub.clone(), self.outlets);
         let presence = broker::keep_presence(presence, hub, self.store.clone(), background_ends.clone());
+        self.ready.set(Part::Doors, true);
         Running {
+            ready: self.ready,
             edge: tokio::spawn(self.edge.run(doors_close.clone())),
             public: tokio::spawn(self.public.serve(doors_close.clone())),
             wills: tokio::spawn(broker::publish_wills(self.broker, doors_close.clone())),
@@ -252,7 +268,7 @@ impl Gateway {
             publisher: tokio::spawn(publisher),
             presence: tokio::spawn(presence),
             admin: tokio::spawn(self.admin.serve(background_ends.clone())),
-            watcher: tokio::spawn(watcher),
+            watcher: tokio::spawn(watch.run(ends)),
             checkpoints: tokio::spawn(self.checkpointer.run(background_ends.clone())),
             store: self.store,
             spool: self.spool,
@@ -312,19 +328,6 @@ impl Running {
 async fn finished(task: &mut JoinHandle<()>) {
     if !task.is_finished() {
         let _ = task.await;
-    }
-}
-
-/// The driver that notices what commands beside this process have changed since `known`, before which nothing was remembered.
-async fn watch_registry(store: Store, mut known: i64, guard: Arc<Guard>, auth: Auth, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(REGISTRY_INTERVAL);
-    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let version = store.registry_version().await.inspect_err(|error| warn!(%error, "The registry cannot be read."));
-        let Ok(version) = version else { continue };
-        if std::mem::replace(&mut known, version) != version {
-            guard.registry_changed();
-            auth.registry_changed();
-        }
     }
 }
 

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | [`edge`] | the door for clients: a socket, with TLS or a proxy's header or without, becomes packets; CONNECT becomes a login; one task a connection |
 //! | [`public`] | the public HTTP door: where tokens are fetched, and MQTT comes in a WebSocket |
-//! | [`admin`] | the operators' HTTP door: metrics |
+//! | [`admin`] | the operators' HTTP door: metrics, whether all is well, the level of the log |
 //! | [`broker`] | sessions, subscriptions, who gets what and who is online; pure but for its drivers |
 //! | [`proof`] | signs what was stored, and proves it again |
 //! | [`ingest`] | envelopes in, receipts out: opened, decoded, committed by one writer, counted under one law |
@@ -19,7 +19,7 @@
 //!
 //! Around them: [`gateway`] builds the house and takes it down, [`cli`] is the command line (its `demo` alone knows the simulated
 //! devices of `firmware-sim`), [`config`] the settings
-//! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted,
+//! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted, [`ready`] which part works,
 //! [`http`] the bounds of both HTTP doors, [`tls`] the certificates of all doors, [`proxy`] whom a proxy speaks for,
 //! [`limit`] bounds in time and by address. The envelope itself is a crate of its own, `sealgate-envelope`, which
 //! firmware uses too.
@@ -39,6 +39,7 @@ pub mod mqtt;
 pub mod proof;
 pub mod proxy;
 pub mod public;
+pub mod ready;
 pub mod seal;
 pub mod setting;
 pub mod shutdown;

@@ -73,6 +73,16 @@ impl Registry {
         counters
     }
 
+    /// One gauge for each value of `L`.
+    pub fn gauge_by<L: Label>(&self, name: &str, help: &str) -> GaugeBy<L> {
+        let family = prometheus::IntGaugeVec::new(Opts::new(name, help), &[L::NAME])
+            .expect("series names are literals and valid");
+        let cells = L::ALL.iter().map(|value| family.with_label_values(&[value.as_str()]));
+        let gauges = GaugeBy { cells: cells.collect(), label: std::marker::PhantomData };
+        self.keep(family);
+        gauges
+    }
+
     /// A gauge with constant labels, as `build_info` has it.
     pub fn gauge_with(&self, name: &str, help: &str, labels: &[(&str, &str)]) -> IntGauge {
         let opts = labels.iter().fold(Opts::new(name, help), |opts, (label, value)| opts.const_label(*label, *value));
@@ -111,6 +121,25 @@ impl<L: Label> CountBy<L> {
     /// Adds `count` under `value`.
     pub fn add(&self, value: L, count: u64) {
         self.cells[value.index()].inc_by(count);
+    }
+}
+
+/// A gauge for each value of a [`Label`].
+#[derive(Clone)]
+pub struct GaugeBy<L> {
+    cells: Vec<IntGauge>,
+    label: std::marker::PhantomData<L>,
+}
+
+impl<L: Label> GaugeBy<L> {
+    /// Shows `figure` under `value`.
+    pub fn set(&self, value: L, figure: i64) {
+        self.cells[value.index()].set(figure);
+    }
+
+    /// What is shown under `value`.
+    pub fn get(&self, value: L) -> i64 {
+        self.cells[value.index()].get()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What devices at full speed cost the others: their latency with them and without them, on one gateway, in turn. One that floods
-//! (`--fair`), or a crowd that has come back with a backlog (`--backfill`).
+//! (`--only fair`), or a crowd that has come back with a backlog (`--only
+//! backfill`).
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -1,8 +1,9 @@
 //! Door 2, for operators: what the gateway counts, over HTTP.
 //!
-//! `GET /metrics` is the exposition text of the whole house, `GET /live` says that the process answers. The figures belong to
-//! the areas that count them; here they are only handed out. Nobody logs in at this door, so it listens on loopback, unless the
-//! operator has said otherwise; devices and services never come here, theirs are `edge` and `public`.
+//! `GET /metrics` is the exposition text of the whole house, `GET /live` says that the process answers, `GET /ready` whether it can do
+//! its work, and which part cannot; `/log/level` is what is logged. The figures belong to the areas that count them; here they are only
+//! handed out. Nobody logs in at this door, so it listens on loopback, unless the operator has said otherwise, and then nothing can be
+//! changed at it; devices and services never come here, theirs are `edge` and `public`.
 
 pub mod config;
 mod metrics;
@@ -10,13 +11,14 @@ mod metrics;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 pub use config::Config;
 
@@ -24,6 +26,7 @@ use crate::http::{self, Limits};
 use crate::limit::CrowdBounds;
 use crate::metrics::Registry;
 use crate::proxy::ProxyProtocol;
+use crate::ready::Ready;
 use crate::setting::is_exposed;
 
 /// A few operators and scrapers, each of which asks every few seconds and keeps its connection.
@@ -41,40 +44,109 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Prometheus' text format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
+/// A level's name is short.
+const LEVEL_BYTES_MAX: usize = 16;
+
 /// The door, bound and not open yet.
 pub struct Door {
     listener: TcpListener,
-    router: Router,
+    pages: Pages,
     guard: http::Guard,
+}
+
+/// What the log's level is, and how it is changed.
+#[derive(Clone, Copy)]
+pub struct LogLevel {
+    /// Its name.
+    pub get: fn() -> &'static str,
+    /// Sets it; false: there is no such level.
+    pub set: fn(&str) -> bool,
+}
+
+/// What the pages of this door need.
+#[derive(Clone)]
+struct Pages {
+    registry: Registry,
+    ready: Ready,
+    level: Option<LogLevel>,
+    /// Whether others than this machine's own users can come here.
+    is_exposed: bool,
 }
 
 impl Door {
     /// Takes over a bound socket. Says so, in the log and as a gauge, if it stands open without TLS.
-    pub fn new(listener: TcpListener, config: &Config, registry: Registry) -> Self {
-        if is_exposed(config.listen) {
+    pub fn new(listener: TcpListener, config: &Config, registry: Registry, ready: Ready) -> Self {
+        let is_exposed = is_exposed(config.listen);
+        if is_exposed {
             warn!(address = %config.listen, "The admin HTTP listener has no TLS and no login: others can read the metrics.");
         }
-        metrics::plaintext(&registry, is_exposed(config.listen));
+        metrics::plaintext(&registry, is_exposed);
         metrics::build_info(&registry);
         // Those who may come here at all come from few addresses; the bound on all of them is enough.
         let guard = http::Guard::new(CrowdBounds::NONE, http::Metrics::new(&registry, "admin"));
-        Door { listener, router: http::in_time(router(registry), REQUEST_TIMEOUT), guard }
+        Door { listener, pages: Pages { registry, ready, level: None, is_exposed }, guard }
+    }
+
+    /// Lets operators change the level of the log.
+    pub fn with_log_level(mut self, level: LogLevel) -> Self {
+        self.pages.level = Some(level);
+        self
     }
 
     /// Answers until `stop`, and returns when the answers under way are given.
     pub async fn serve(self, stop: CancellationToken) {
         let socket = http::Socket { listener: self.listener, proxy_protocol: ProxyProtocol::Off, identity: None };
-        http::serve(socket, self.router, LIMITS, self.guard, stop).await;
+        let router = http::in_time(router(self.pages), REQUEST_TIMEOUT);
+        http::serve(socket, router, LIMITS, self.guard, stop).await;
     }
 }
 
 /// The pages of this door; anything else is 404.
-fn router(registry: Registry) -> Router {
-    Router::new().route("/metrics", get(exposition)).route("/live", get(live)).with_state(registry)
+fn router(pages: Pages) -> Router {
+    Router::new()
+        .route("/metrics", get(exposition))
+        .route("/live", get(live))
+        .route("/ready", get(ready))
+        .route("/log/level", get(level).put(set_level).layer(DefaultBodyLimit::max(LEVEL_BYTES_MAX)))
+        .with_state(pages)
 }
 
-async fn exposition(State(registry): State<Registry>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, EXPOSITION)], registry.render())
+async fn exposition(State(pages): State<Pages>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, EXPOSITION)], pages.registry.render())
+}
+
+async fn ready(State(pages): State<Pages>) -> (StatusCode, String) {
+    let missing = pages.ready.missing();
+    match missing.is_empty() {
+        true => (StatusCode::OK, "ready\n".to_owned()),
+        false => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", missing.join(", "))),
+    }
+}
+
+async fn level(State(pages): State<Pages>) -> (StatusCode, String) {
+    match pages.level {
+        Some(level) => (StatusCode::OK, format!("{}\n", (level.get)())),
+        None => (StatusCode::NOT_FOUND, String::new()),
+    }
+}
+
+/// Whoever is let in here without a login may look, and only this machine's own users may change something. A page in their browser may
+/// not: it would have to ask first, and is not answered (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
+async fn set_level(State(pages): State<Pages>, wanted: String) -> (StatusCode, String) {
+    let Some(level) = pages.level else { return (StatusCode::NOT_FOUND, String::new()) };
+    if pages.is_exposed {
+        return (
+            StatusCode::FORBIDDEN,
+            "the admin listener is not on loopback: the level is not changed here\n".to_owned(),
+        );
+    }
+    let (before, wanted) = ((level.get)(), wanted.trim());
+    if !(level.set)(wanted) {
+        return (StatusCode::BAD_REQUEST, "the levels are error, warn, info, debug and trace\n".to_owned());
+    }
+    // As an error, so that it is written whichever way the level went.
+    error!(before, now = wanted, "The level of the log was changed.");
+    (StatusCode::OK, format!("{wanted}\n"))
 }
 
 async fn live() -> &'static str {

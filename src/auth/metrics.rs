@@ -3,7 +3,7 @@
 use super::failed::PausedBy;
 use super::refusal::LoginRefused;
 use super::request::TokenRefused;
-use crate::metrics::{CountBy, IntCounter, Label, Registry};
+use crate::metrics::{CountBy, IntCounter, IntGauge, Label, Registry};
 
 /// The series of this area.
 #[derive(Clone)]
@@ -28,6 +28,14 @@ impl Metrics {
             cache_hits: registry
                 .counter("sealgate_auth_cache_hits_total", "Tokens whose signature had been checked before."),
         }
+    }
+}
+
+impl Metrics {
+    /// Registers `sealgate_auth_issuer_up` for an issuer of tokens: 1 while its keys can be had. Which there are is what the settings say.
+    pub fn issuer(registry: &Registry, issuer: &str) -> IntGauge {
+        let help = "1 while the keys of an issuer of tokens can be had.";
+        registry.gauge_with("sealgate_auth_issuer_up", help, &[("issuer", issuer)])
     }
 }
 

@@ -8,6 +8,8 @@ use sealgate_envelope::{DeviceId, DeviceKey};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::integrity::worst;
+use super::moment::Moment;
 use super::output::{Format, ListFormat};
 use super::registry::{PAGE, not_added, state_is_set, word};
 use super::settings::Settings;
@@ -29,6 +31,7 @@ Examples:
   sealgate device set pump-1 pump-2 --group backfill
   sealgate device set pump-1 pump-2 --no-group
   sealgate device list
+  sealgate device list --worst 10 --since 7d                # of which most is refused, and why
   sealgate device disable sensor-1
 
 A running gateway knows of it within a second.")]
@@ -51,8 +54,18 @@ enum Verb {
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
-    /// List all devices.
+    /// List all devices, or those of which most is refused.
+    ///
+    /// The worst are those of which the greatest part was refused for certain: one message of one tells less than a hundred of a hundred.
+    /// Among what was refused, CRC is damage on the way, and HMAC forgery or a wrong key. A trend is told against as long a time before.
     List {
+        /// So many at most, the worst first, and only those of which something was refused.
+        #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20",
+            value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        worst: Option<u32>,
+        /// With --worst: since when, as RFC 3339 or as how long ago. Full hours count.
+        #[arg(long, value_name = "TIME", default_value = "24h", requires = "worst")]
+        since: Moment,
         /// How the list is printed.
         #[arg(long, value_enum, default_value = "text")]
         format: ListFormat,
@@ -105,7 +118,8 @@ impl Arguments {
             };
             let done = match self.verb {
                 Verb::Add { ids, group, format } => add_all(&config, &cellar, &ids, group.as_ref(), format).await,
-                Verb::List { format } => list(&cellar.store, format).await,
+                Verb::List { worst: Some(limit), since, format } => worst(&cellar.store, since, limit, format).await,
+                Verb::List { format, .. } => list(&cellar.store, format).await,
                 Verb::Set { ids, group } => set_group(&cellar.store, &ids, group.group.as_ref()).await,
                 Verb::Disable { id } => set_state(&cellar.store, &id, State::Disabled).await,
                 Verb::Enable { id } => set_state(&cellar.store, &id, State::Enabled).await,

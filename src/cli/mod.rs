@@ -12,6 +12,7 @@ mod device;
 mod exit;
 mod export;
 mod inspect;
+mod integrity;
 mod log;
 mod moment;
 mod output;

@@ -44,7 +44,7 @@ async fn serve(config: Config) -> Done {
 
     let data_dir = config.store.data_dir.clone();
     let gateway = tokio::select! {
-        started = Gateway::start(config) => started?,
+        started = Gateway::start(config) => started?.with_log_level(log::LEVEL),
         () = shutdown.draining() => return Ok(Exit::Done),
     };
     announce(&gateway.addresses(), &data_dir);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant as Deadline, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{Instrument as _, debug, info, info_span};
 
 use super::handshake::{self, Accepted, Greeted};
 use super::listener::House;
@@ -39,9 +39,11 @@ pub(super) async fn serve<S>(
     let greeted = Box::pin(stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline))).await;
     match greeted.unwrap_or(Greeted::Gone) {
         Greeted::In(accepted) => {
-            let mut connection = Connection::new(wire, *accepted, peer, house.clone());
-            let ended = connection.run(stop).await;
-            Box::pin(connection.finish(ended)).await;
+            // Whatever is logged for this client from now on says so.
+            let span = info_span!("connection", %peer, client = %accepted.attachment.key());
+            let mut connection = Connection::new(wire, *accepted, house.clone());
+            let ended = connection.run(stop).instrument(span.clone()).await;
+            Box::pin(connection.finish(ended).instrument(span)).await;
         }
         Greeted::Out { answer, version, pause } => {
             Box::pin(stop.run_until_cancelled(wire.rest(pause))).await;
@@ -62,7 +64,6 @@ struct Connection<S> {
     /// A message that waits for its subscribers. Nothing further is carried out before it, so nothing is read either: no subscriber is
     /// waited for as long as the database may be.
     held: Option<Held>,
-    peer: SocketAddr,
     reading: Reading,
     /// Empty between two events; what it has grown to is used again.
     mail: VecDeque<Queued>,
@@ -87,7 +88,7 @@ enum Event {
 }
 
 impl<S: AsyncRead + AsyncWrite> Connection<S> {
-    fn new(wire: Wire<S>, accepted: Accepted, peer: SocketAddr, house: Arc<House>) -> Self {
+    fn new(wire: Wire<S>, accepted: Accepted, house: Arc<House>) -> Self {
         Connection {
             wire,
             session: accepted.session,
@@ -98,7 +99,6 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             throttle: Throttle::new(&house.config, now()),
             room: Share::None,
             house,
-            peer,
             reading: Reading::On,
             mail: VecDeque::new(),
             is_throttled: false,
@@ -186,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
                 }
                 Ok(None) => return self.look_at_room(),
                 Err(error) => {
-                    debug!(peer = %self.peer, %error, "The client broke the protocol.");
+                    debug!(%error, "The client broke the protocol.");
                     self.session.end(Ended::PeerMisbehaved(error.reason()));
                 }
             }
@@ -248,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             return self.session.end(Ended::NotReading);
         }
         if self.room.until().is_some_and(|until| now >= until) {
-            debug!(peer = %self.peer, "A large packet takes too long.");
+            debug!("A large packet takes too long.");
             return self.session.end(Ended::PeerMisbehaved(ReasonCode::QuotaExceeded));
         }
         if let Some(held) = &mut self.held {
@@ -315,7 +315,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
     /// Gives the session back first, so that a connection that waits for it need not wait for this socket.
     async fn finish(mut self, ended: Ended) {
         self.house.metrics.ended(ended);
-        info!(peer = %self.peer, client = %self.attachment.key(), ?ended, "A connection has ended.");
+        info!(?ended, "A connection has ended.");
         if let Some(packet) = handshake::goodbye(ended, self.session.version()) {
             self.send(packet);
         }

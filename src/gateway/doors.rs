@@ -21,7 +21,7 @@ pub(super) struct EdgeDoors {
     pub(super) sockets: Vec<edge::Socket>,
     pub(super) mqtt: SocketAddr,
     pub(super) mqtts: Option<SocketAddr>,
-    pub(super) identities: Vec<tls::Identity>,
+    pub(super) identities: Vec<(&'static str, tls::Identity)>,
 }
 
 impl EdgeDoors {
@@ -34,7 +34,7 @@ impl EdgeDoors {
         {
             let transport = edge::Transport::Tls(identity.clone());
             doors.sockets.push(edge::Socket { listener, transport, proxy_protocol: config.tls_proxy_protocol });
-            (doors.mqtts, doors.identities) = (Some(bound), vec![identity]);
+            (doors.mqtts, doors.identities) = (Some(bound), vec![("mqtts", identity)]);
         }
         Ok(doors)
     }
@@ -45,7 +45,7 @@ pub(super) struct PublicDoors {
     pub(super) sockets: Vec<http::Socket>,
     pub(super) address: SocketAddr,
     pub(super) tls_address: Option<SocketAddr>,
-    pub(super) identity: Option<tls::Identity>,
+    pub(super) identity: Option<(&'static str, tls::Identity)>,
 }
 
 impl PublicDoors {
@@ -58,7 +58,7 @@ impl PublicDoors {
         if let Some((listener, bound, identity)) = bound {
             let (proxy_protocol, identity_of) = (config.tls_proxy_protocol, Some(identity.clone()));
             doors.sockets.push(http::Socket { listener, proxy_protocol, identity: identity_of });
-            (doors.tls_address, doors.identity) = (Some(bound), Some(identity));
+            (doors.tls_address, doors.identity) = (Some(bound), Some(("https", identity)));
         }
         Ok(doors)
     }

@@ -30,6 +30,7 @@ use super::pipeline::Pending;
 use super::turns::Turns;
 use super::{Cause, Config, Ingest, Ledger, Metrics, Notary, Receipt, Settled};
 use crate::metrics::Registry;
+use crate::ready::{Part, Ready};
 use crate::seal::Guard;
 use crate::store::{Accepted, CommitError, Doubt, Entry, Kept, Outcome, Reading, Spool, Store};
 
@@ -73,6 +74,7 @@ pub struct Writer {
 /// Writes one batch after the other.
 #[derive(Clone)]
 struct Hand {
+    ready: Ready,
     store: Store,
     ledger: Ledger,
     metrics: Metrics,
@@ -93,6 +95,7 @@ impl Writer {
         store: Store,
         spool: Option<Spool>,
         registry: &Registry,
+        ready: &Ready,
         wanted: Wanted,
     ) -> (Ingest, Writer, Outlets) {
         let ledger = Ledger::default();
@@ -105,7 +108,10 @@ impl Writer {
         let company = Arc::<Company>::default();
         let queue = Queue::new(Turns::new(jobs, batch_rows_max), batch_rows_max, batch_bytes_max, company.clone());
         let outage = Outage::over(spool, registry);
-        let hand = Hand { store, ledger, metrics, verified, wanted, notes, company, retry_delay_max, outage: None };
+        let ready = ready.clone();
+        ready.set(Part::Writer, true);
+        let hand =
+            Hand { ready, store, ledger, metrics, verified, wanted, notes, company, retry_delay_max, outage: None };
         let drain = outage.clone().map(|outage| Drain::new(hand.clone(), outage, config));
         let hand = Hand { outage: outage.filter(|outage| outage.takes_more()), ..hand };
         let outlets = Outlets { verified: published, notary };
@@ -198,10 +204,12 @@ impl Hand {
             Ok(outcomes) => {
                 #[expect(clippy::disallowed_methods, reason = "the writer is a driver")]
                 self.metrics.committed(entries.len(), began.elapsed());
+                self.ready.set(Part::Writer, true);
                 Some(outcomes)
             }
             Err(failure) => {
                 self.metrics.commit_failed();
+                self.ready.set(Part::Writer, false);
                 error!(%failure, messages = entries.len(), "The database does not commit; the messages are held.");
                 None
             }

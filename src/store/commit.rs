@@ -10,6 +10,7 @@
 use super::Usage;
 use super::batch::{Accepted, Entry, Kept, Outcome, Reading, Seen, Value};
 use super::halving::{Halving, Refusal};
+use super::integrity::{self, Refusals};
 use super::judge::{Judgement, Known, judge, outcomes};
 use super::leaf::Leaf;
 use super::quarantine::{Bounds, Room, Suspect};
@@ -73,6 +74,9 @@ pub(super) trait Tables: Send {
 
     /// What the quarantine holds of some devices, and under the empty name in all.
     fn find_usage(&mut self, devices: &[&str]) -> impl Future<Output = sqlx::Result<Vec<(String, Usage)>>> + Send;
+
+    /// Adds to what was refused of devices.
+    fn count_refusals(&mut self, more: &[Refusals<'_>]) -> impl Future<Output = sqlx::Result<()>> + Send;
 
     /// Quarantines.
     fn add_suspects(&mut self, new: &[Suspect<'_>]) -> impl Future<Output = sqlx::Result<()>> + Send;
@@ -289,6 +293,9 @@ async fn quarantine<T: Tables>(tables: &mut T, bounds: Bounds, suspects: &[Suspe
         .map(|(suspect, _)| *suspect)
         .collect();
     tables.add_suspects(&admitted).await?;
+    if bounds.count() {
+        tables.count_refusals(&integrity::counted(suspects)).await?;
+    }
     Ok(kept)
 }
 

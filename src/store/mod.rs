@@ -27,6 +27,7 @@ mod directory;
 mod error;
 mod evidence;
 mod halving;
+mod integrity;
 mod judge;
 mod labels;
 mod leaf;
@@ -45,6 +46,7 @@ pub use checkpoint::{Audit, Checkpoint, MeasuredRow, Span, StoredEnvelope, Uncov
 pub use config::{Config, DatabaseConfig, OnOutage};
 pub use error::{CommitError, Doubt, OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceFilter};
+pub use integrity::{Integrity, Period, Share, Trend};
 pub use leaf::{BadLeaves, Leaf};
 pub use metrics::Metrics;
 pub use presence::{Burial, Met, PresenceRow};

@@ -41,6 +41,8 @@ impl<'a> Suspect<'a> {
 pub(super) struct Bounds {
     all: Usage,
     device: Usage,
+    /// Whether what is refused is counted by its device.
+    counts: bool,
 }
 
 /// What the quarantine holds, for the devices of one batch and in all, and what it may hold.
@@ -51,13 +53,20 @@ pub(super) struct Room {
 }
 
 impl Bounds {
-    /// Nothing fits.
-    pub(super) const NOTHING: Bounds = Bounds { all: Usage { rows: 0, bytes: 0 }, device: Usage { rows: 0, bytes: 0 } };
+    /// For what comes out of the quarantine: nothing fits, and it was counted when it came.
+    pub(super) const NOTHING: Bounds =
+        Bounds { all: Usage { rows: 0, bytes: 0 }, device: Usage { rows: 0, bytes: 0 }, counts: false };
 
     /// As the settings say.
     pub(super) fn new(config: &Config) -> Bounds {
         let device = Usage { rows: config.quarantine_device_rows_max, bytes: config.quarantine_device_bytes_max };
-        Bounds { all: Usage { rows: config.quarantine_rows_max, bytes: config.quarantine_bytes_max }, device }
+        let all = Usage { rows: config.quarantine_rows_max, bytes: config.quarantine_bytes_max };
+        Bounds { all, device, counts: true }
+    }
+
+    /// Whether what is refused is counted by its device.
+    pub(super) fn count(&self) -> bool {
+        self.counts
     }
 
     /// What a device may have, by what all have.
@@ -110,7 +119,7 @@ mod tests {
     use super::*;
 
     fn bounds() -> Bounds {
-        Bounds { all: Usage { rows: 3, bytes: 100 }, device: Usage { rows: 2, bytes: 60 } }
+        Bounds { all: Usage { rows: 3, bytes: 100 }, device: Usage { rows: 2, bytes: 60 }, counts: true }
     }
 
     #[test]
@@ -126,7 +135,7 @@ mod tests {
     #[test]
     fn a_crowd_leaves_room_for_those_who_have_nothing() {
         let (all, device) = (Usage { rows: 10_000, bytes: 1 << 30 }, Usage { rows: 100, bytes: 1 << 20 });
-        let mut room = Room::new(Bounds { all, device }, []);
+        let mut room = Room::new(Bounds { all, device, counts: true }, []);
         for _ in 0..200 {
             (0..500).for_each(|attacker| {
                 room.admit(&format!("attacker-{attacker}"), 100);
@@ -140,7 +149,7 @@ mod tests {
     #[test]
     fn bytes_are_shared_out_as_messages_are() {
         let (all, device) = (Usage { rows: 1 << 30, bytes: 1_000_000 }, Usage { rows: 1 << 20, bytes: 10_000 });
-        let mut room = Room::new(Bounds { all, device }, []);
+        let mut room = Room::new(Bounds { all, device, counts: true }, []);
         for _ in 0..200 {
             (0..500).for_each(|attacker| {
                 room.admit(&format!("attacker-{attacker}"), 1_000);

@@ -105,6 +105,13 @@ impl Files {
         Ok(config)
     }
 
+    /// Until when the certificate is good, Unix seconds; none: it does not say so in a way that is understood.
+    pub(super) fn not_after(&self, read: &Read) -> Option<i64> {
+        let chain = certificates(&self.certificate, &read.certificate).ok()?;
+        let (_, certificate) = x509_parser::parse_x509_certificate(chain.first()?).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    }
+
     fn unusable(&self, source: rustls::Error) -> LoadError {
         LoadError::Unusable { certificate: self.certificate.clone(), key: self.key.clone(), source }
     }

@@ -1,6 +1,6 @@
 //! What happens to certificates while the gateway runs.
 
-use crate::metrics::{CountBy, Registry, label};
+use crate::metrics::{CountBy, IntGauge, Registry, label};
 
 /// What became of files that have changed.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,7 @@ label! { Reload as "result": Loaded = "loaded", Failed = "failed" }
 #[derive(Clone)]
 pub struct Metrics {
     pub(super) reloads: CountBy<Reload>,
+    registry: Registry,
 }
 
 impl Metrics {
@@ -27,6 +28,13 @@ impl Metrics {
                 "sealgate_tls_reloads_total",
                 "Certificate files that have changed, by whether they are in use.",
             ),
+            registry: registry.clone(),
         }
+    }
+
+    /// Until when the certificate of a listener is good: a series for each one that has TLS, and for no other.
+    pub(super) fn not_after(&self, listener: &'static str) -> IntGauge {
+        let help = "When the certificate that the listener uses ends, Unix seconds.";
+        self.registry.gauge_with("sealgate_tls_not_after_seconds", help, &[("listener", listener)])
     }
 }

@@ -54,14 +54,21 @@ impl Identity {
     }
 
     /// Looks at the files until `stop`, and uses what they say from then on.
-    pub async fn keep_fresh(self, metrics: Metrics, stop: CancellationToken) {
+    pub async fn keep_fresh(self, listener: &'static str, metrics: Metrics, stop: CancellationToken) {
         let mut ticks = interval(LOOK_INTERVAL);
+        let not_after = metrics.not_after(listener);
+        let show = |read: &Read| _ = self.0.files.not_after(read).map(|seconds| not_after.set(seconds));
+        show(&self.0.read);
         let mut last = self.0.read.clone();
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             // A file that is away for a moment, while it is exchanged, is read the next time.
             let Ok(read) = self.0.files.read() else { continue };
             if read != last {
-                metrics.reloads.inc(self.reload(&read));
+                let reloaded = self.reload(&read);
+                if let Reload::Loaded = reloaded {
+                    show(&read);
+                }
+                metrics.reloads.inc(reloaded);
                 last = read;
             }
         }

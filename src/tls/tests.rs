@@ -137,10 +137,10 @@ async fn files_that_change_are_used_and_bad_ones_are_not() {
     let identity = Identity::load(files.clone()).unwrap();
     let (registry, stop) = (Registry::default(), CancellationToken::new());
     let metrics = Metrics::new(&registry);
-    let watching = tokio::spawn(identity.clone().keep_fresh(metrics, stop.clone()));
+    let watching = tokio::spawn(identity.clone().keep_fresh("mqtts", metrics, stop.clone()));
     let counted = |result: &str, count: u32| {
         let line = format!("sealgate_tls_reloads_total{{result=\"{result}\"}} {count}");
-        String::from_utf8(registry.render()).unwrap().contains(&line)
+        rendered(&registry).contains(&line)
     };
 
     fs::write(&files.key, "no key").unwrap();
@@ -148,6 +148,12 @@ async fn files_that_change_are_used_and_bad_ones_are_not() {
         tokio::time::sleep(LOOK_INTERVAL / 50).await;
     }
     assert!(meets(&identity, &client(&old, &TLS13, None)).await, "the old one stays");
+    // rcgen's certificates are good until the year 4096.
+    assert!(
+        rendered(&registry).contains("sealgate_tls_not_after_seconds{listener=\"mqtts\"} 67090"),
+        "{}",
+        rendered(&registry)
+    );
 
     folder.write(&new.sign("gateway"), None);
     while !counted("loaded", 1) {
@@ -157,6 +163,10 @@ async fn files_that_change_are_used_and_bad_ones_are_not() {
     assert!(!meets(&identity, &client(&old, &TLS13, None)).await);
     stop.cancel();
     watching.await.unwrap();
+}
+
+fn rendered(registry: &Registry) -> String {
+    String::from_utf8(registry.render()).unwrap()
 }
 
 #[test]

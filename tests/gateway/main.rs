@@ -6,6 +6,7 @@
 mod corpus;
 mod harness;
 
+mod admin;
 mod auth;
 mod back_pressure;
 mod backfill;

@@ -363,3 +363,28 @@ fn the_clock_of_a_release_is_that_of_the_arrival() {
         assert_eq!(stored(&gateway, "pump"), (vec![1], 1));
     }
 }
+
+#[test]
+fn the_worst_devices_are_listed_with_what_is_wrong_with_them() {
+    over_both(|gateway| {
+        let [pump, fan, _silent] = ["pump", "fan", "silent"].map(|id| gateway.add_device(id));
+        let mut client = Client::of_device(&gateway, Version::V5, &fan);
+        (0..9).for_each(|_| _ = client.publish_acknowledged(&fan.topic(), fan.seal(1.0)));
+        send_refused(&gateway, &fan, &[corrupt(&fan, 1.0)]);
+        send_refused(&gateway, &pump, &[forged(&pump, 1.0), forged(&pump, 2.0), corrupt(&pump, 3.0), b"\x01".to_vec()]);
+        let listed = gateway.run(&["device", "list", "--worst", "--since", "2h", "--format", "json"]);
+        assert_eq!(listed.status.code(), Some(DONE), "{listed:?}");
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        let facts: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let told = facts.iter().map(|device| {
+            ["device_id", "refused_part", "accepted", "refused", "crc", "hmac", "other", "trend"]
+                .map(|fact| device[fact].clone())
+        });
+        let expected = [json!(["pump", 1.0, 0, 4, 1, 2, 1, "new"]), json!(["fan", 0.1, 9, 1, 1, 0, 0, "new"])];
+        assert_eq!(told.map(|facts| json!(facts)).collect::<Vec<_>>(), expected, "{listed}");
+        let table = gateway.run(&["device", "list", "--worst", "1"]);
+        let table = String::from_utf8(table.stdout).unwrap();
+        assert!(table.lines().count() == 2 && table.contains("100.0 %") && !table.contains("fan"), "{table}");
+        assert_eq!(gateway.run(&["device", "list", "--since", "2h"]).status.code(), Some(UNUSABLE));
+    });
+}

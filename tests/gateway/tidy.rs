@@ -20,17 +20,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "gateway",
         &[
             "config", "edge", "public", "admin", "broker", "proof", "ingest", "seal", "auth", "store", "http", "tls",
-            "proxy", "shutdown",
+            "proxy", "ready", "shutdown",
         ],
     ),
     // The `config.rs` of each area, which `config_imports_settings_alone` checks.
     ("config", &["edge", "public", "admin", "broker", "proof", "ingest", "seal", "auth", "store", "shutdown"]),
     ("public", &["auth", "edge", "http", "proxy", "shutdown"]),
-    ("admin", &["broker", "auth", "ingest", "store", "http", "proxy", "shutdown"]),
+    ("admin", &["broker", "auth", "ingest", "store", "http", "proxy", "ready", "shutdown"]),
     ("edge", &["broker", "auth", "mqtt", "tls", "proxy", "shutdown"]),
     ("broker", &["ingest", "auth", "mqtt", "store", "shutdown"]),
     ("proof", &["ingest", "seal", "store", "shutdown"]),
-    ("ingest", &["seal", "store", "shutdown"]),
+    ("ingest", &["seal", "store", "ready", "shutdown"]),
     ("seal", &["store", "envelope"]),
     ("auth", &["store", "mqtt::topic"]),
     ("http", &["tls", "proxy"]),
@@ -41,6 +41,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("setting", &[]),
     ("limit", &[]),
+    ("ready", &[]),
     ("shutdown", &[]),
 ];
 
@@ -51,6 +52,7 @@ const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
     ("hyper", &["public", "admin", "http"]),
     ("hyper_util", &["public", "admin", "http"]),
     ("tokio_rustls", &["tls"]),
+    ("x509_parser", &["tls"]),
     ("ppp", &["proxy"]),
     ("sealgate_envelope", &["seal", "cli"]),
     ("firmware_sim", &["cli"]),

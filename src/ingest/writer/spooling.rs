@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::outage::Outage;
 use super::{Batch, Hand, Note, RETRY_DELAY_MIN, Receipt, Settled, given_up, now};
+use crate::ready::Part;
 use crate::store::{Doubt, Entry};
 
 /// How far a batch has come in a while.
@@ -145,6 +146,7 @@ impl Hand {
         let now = now();
         let waited = batch.pending.iter().map(|pending| now.saturating_duration_since(pending.received_at));
         self.metrics.acknowledged(waited);
+        self.ready.set(Part::Writer, true);
         let mut notes: Vec<Note> = Vec::new();
         let answers = batch.pending.into_iter().map(|mut pending| {
             let settled = pending.spooled();

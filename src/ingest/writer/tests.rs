@@ -35,8 +35,15 @@ impl Bench {
         let masters = seal::MasterKeys::open_or_make(&directory).unwrap();
         let guard = Arc::new(Guard::new(&seal::Config::default(), masters, store.clone()));
         let registry = Registry::default();
-        let (ingest, writer, _outlets) =
-            Writer::open(&Config::default(), guard, store.clone(), None, &registry, Wanted::default());
+        let (ingest, writer, _outlets) = Writer::open(
+            &Config::default(),
+            guard,
+            store.clone(),
+            None,
+            &registry,
+            &Ready::new(&registry),
+            Wanted::default(),
+        );
         Bench { directory: Directory(directory), store, ingest, writer, inbox: Arc::default(), _outlets }
     }
 

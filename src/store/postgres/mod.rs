@@ -10,6 +10,7 @@
 
 mod evidence;
 mod fault;
+mod integrity;
 mod keys;
 mod node;
 mod open;

@@ -53,6 +53,8 @@ impl Postgres {
             Stage::Space => {
                 let sql = "UPDATE checkpoint SET leaves = NULL WHERE leaves IS NOT NULL AND last_received_at < $1";
                 sqlx::query(sql).bind(horizon_ms).execute(&mut *connection).await?;
+                let sql = "DELETE FROM refusals WHERE hour < from_ms($1)";
+                sqlx::query(sql).bind(horizon_ms).execute(&mut *connection).await?;
                 Ok((Forgot::default(), None))
             }
         }

@@ -9,6 +9,7 @@ use super::writer::Transaction;
 use crate::store::Usage;
 use crate::store::batch::{Seen, Tag};
 use crate::store::commit::{Ahead, Envelope, Fault, Measured, Tables};
+use crate::store::integrity::Refusals;
 use crate::store::quarantine::Suspect;
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
@@ -154,6 +155,20 @@ impl Tables for Transaction<'_> {
         let sql = "SELECT device_id, row_count, byte_count FROM quarantine_usage WHERE device_id = ANY($1)";
         let rows = sqlx::query(sql).bind(devices).fetch_all(self.connection()).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, usage(row, 1)?))).collect()
+    }
+
+    async fn count_refusals(&mut self, more: &[Refusals<'_>]) -> sqlx::Result<()> {
+        let sql = "INSERT INTO refusals (device_id, hour, reason, messages)
+            SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::bigint[])
+            ON CONFLICT (device_id, hour, reason) DO UPDATE SET messages = refusals.messages + excluded.messages";
+        let hours = more.iter().map(|refusals| Time::of_ms(refusals.hour_ms)).collect::<sqlx::Result<Vec<_>>>()?;
+        let insert = sqlx::query(sql)
+            .bind(more.iter().map(|refusals| refusals.device_id).collect::<Vec<_>>())
+            .bind(hours)
+            .bind(more.iter().map(|refusals| refusals.reason).collect::<Vec<_>>())
+            .bind(more.iter().map(|refusals| refusals.messages).collect::<Vec<_>>());
+        insert.execute(self.connection()).await?;
+        Ok(())
     }
 
     async fn add_suspects(&mut self, new: &[Suspect<'_>]) -> sqlx::Result<()> {

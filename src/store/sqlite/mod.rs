@@ -18,6 +18,7 @@
 mod bulk;
 mod evidence;
 mod fault;
+mod integrity;
 mod keys;
 mod log;
 mod open;

@@ -78,6 +78,7 @@ impl Inner {
 
     async fn give_space_back(&self, horizon_ms: i64) -> Result<Step, StoreError> {
         self.change(FORGET_LEAVES, &[horizon_ms]).await?;
+        self.change("DELETE FROM refusals WHERE hour < ?1", &[horizon_ms]).await?;
         let sql = "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count";
         let row = sqlx::query(sql).fetch_one(&self.readers).await?;
         let (free, pages): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);

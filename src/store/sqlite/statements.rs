@@ -7,6 +7,7 @@ use super::bulk::{Bulk, Row};
 use crate::store::Usage;
 use crate::store::batch::{Seen, Tag};
 use crate::store::commit::{Ahead, Envelope, Measured};
+use crate::store::integrity::Refusals;
 use crate::store::quarantine::Suspect;
 use sqlx::Row as _;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -24,6 +25,7 @@ pub(super) struct Statements {
     add_labels: Bulk,
     find_usage: Bulk,
     add_suspects: Bulk,
+    count_refusals: Bulk,
 }
 
 impl Statements {
@@ -77,6 +79,11 @@ impl Statements {
                 "INSERT OR FAIL INTO quarantine (device_id, received_at, reason, encoding, bytes)",
                 5,
                 "",
+            ),
+            count_refusals: Bulk::inserting(
+                "INSERT OR FAIL INTO refusals (device_id, hour, reason, messages)",
+                4,
+                "ON CONFLICT DO UPDATE SET messages = messages + excluded.messages",
             ),
         }
     }
@@ -204,6 +211,22 @@ impl Statements {
             row.blob(suspect.bytes);
         };
         self.add_suspects.execute(connection, new, bind).await?;
+        Ok(())
+    }
+
+    /// Adds to what was refused of devices.
+    pub(super) async fn count_refusals(
+        &self,
+        connection: &mut SqliteConnection,
+        more: &[Refusals<'_>],
+    ) -> sqlx::Result<()> {
+        let bind = |refusals: &Refusals<'_>, row: &mut Row| {
+            row.text(refusals.device_id);
+            row.int(refusals.hour_ms);
+            row.text(refusals.reason);
+            row.int(refusals.messages);
+        };
+        self.count_refusals.execute(connection, more, bind).await?;
         Ok(())
     }
 }

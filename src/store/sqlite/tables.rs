@@ -6,6 +6,7 @@ use super::writer::Transaction;
 use crate::store::Usage;
 use crate::store::batch::Seen;
 use crate::store::commit::{Ahead, Envelope, Fault, Measured, Tables};
+use crate::store::integrity::Refusals;
 use crate::store::quarantine::Suspect;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -84,6 +85,10 @@ impl Tables for Batch<'_> {
 
     async fn find_usage(&mut self, devices: &[&str]) -> sqlx::Result<Vec<(String, Usage)>> {
         self.statements.find_usage(&mut self.transaction.connection, devices).await
+    }
+
+    async fn count_refusals(&mut self, more: &[Refusals<'_>]) -> sqlx::Result<()> {
+        self.statements.count_refusals(&mut self.transaction.connection, more).await
     }
 
     async fn add_suspects(&mut self, new: &[Suspect<'_>]) -> sqlx::Result<()> {

@@ -108,3 +108,49 @@ over_both! {
         assert_eq!(count(&mut dir.shell().await, "reading").await, 2);
     }
 }
+
+over_both! {
+    async fn refusals_are_counted_even_without_room_and_the_worst_is_named(dir) {
+        const HOUR: i64 = 3_600_000;
+        let config = Config { quarantine_device_rows_max: 1, ..dir.config() };
+        let store = Store::open(&config, &dir.1).await.unwrap();
+        let [bad, fair] = [store.add_device(&new_device("d1")).await.unwrap(), store.add_device(&new_device("d2")).await.unwrap()];
+        let refused = |device_id: &str, hour: i64, reason| Entry::Refused(Refused {
+            device_id: device_id.into(),
+            received_at_ms: hour * HOUR + 5,
+            reason,
+            encoding: "frame",
+            bytes: "x".into(),
+            unless_stored: None,
+        });
+        let accepted = |row: i64, counter: i64, hour: i64| {
+            let Entry::Accepted(accepted) = accepted(seen(row, counter, b"a")) else { unreachable!() };
+            Entry::Accepted(Accepted { received_at_ms: hour * HOUR + 5, ..accepted })
+        };
+        let mut batch = vec![refused("d1", 10, "corrupt"), refused("d1", 10, "bad_seal"), refused("d1", 10, "corrupt")];
+        batch.extend((0..40).map(|counter| accepted(fair.row, counter, 10)));
+        batch.extend((0..4).map(|counter| accepted(bad.row, counter, 8)));
+        // The same counter under another tag is refused by the database alone.
+        batch.push(accepted(fair.row, 50, 10));
+        store.commit(&batch).await.unwrap();
+        let Entry::Accepted(mut other) = accepted(fair.row, 50, 10) else { unreachable!() };
+        other.seen.tag = Tag::new(b"b").unwrap();
+        store.commit(&[Entry::Accepted(other), refused("d1", 8, "stale")]).await.unwrap();
+
+        let period = Period::since(10 * HOUR + 1, 11 * HOUR + 5);
+        let worst = store.worst(period, 5).await.unwrap();
+        let share = |accepted, refused, damaged, forged| Share { accepted, refused, damaged, forged };
+        assert_eq!(worst.len(), 2);
+        assert_eq!(worst[0], Integrity {
+            device_id: "d1".to_owned(),
+            now: share(0, 3, 2, 1),
+            before: share(4, 1, 0, 0),
+            hours: (8 * HOUR, 10 * HOUR),
+        });
+        assert_eq!((worst[1].device_id.as_str(), worst[1].now), ("d2", share(41, 1, 0, 0)));
+        assert_eq!(store.worst(period, 1).await.unwrap().len(), 1);
+        // What comes out of the quarantine was counted when it came.
+        store.commit_from_quarantine(&[refused("d1", 10, "corrupt")]).await.unwrap();
+        assert_eq!(store.worst(period, 1).await.unwrap(), worst[..1]);
+    }
+}

@@ -90,7 +90,7 @@ async fn a_newer_schema_is_refused_and_nothing_changed() {
     fs::set_permissions(dir.database(), fs::Permissions::from_mode(0o640)).unwrap();
     let before = contents(&dir.0.join("data"));
     let refusal = refuse(&dir).await;
-    assert!(refusal.contains("has schema 7, and this version of Sealgate knows schemas up to 5"), "{refusal}");
+    assert!(refusal.contains("has schema 7, and this version of Sealgate knows schemas up to 6"), "{refusal}");
     assert!(before == contents(&dir.0.join("data")));
 }
 

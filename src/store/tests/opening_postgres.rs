@@ -23,7 +23,7 @@ async fn a_newer_schema_is_refused() {
     dir.store().await.close().await;
     run(&mut dir.shell().await, "UPDATE meta SET number = 7 WHERE key = 'schema'").await;
     let refusal = refuse(&dir).await;
-    assert!(refusal.contains("has schema 7, and this version of Sealgate knows schemas up to 5"), "{refusal}");
+    assert!(refusal.contains("has schema 7, and this version of Sealgate knows schemas up to 6"), "{refusal}");
 }
 
 #[tokio::test]

@@ -28,6 +28,11 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, &format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n"))
 }
 
+pub(crate) fn put(address: SocketAddr, path: &str, body: &str) -> Answer {
+    let length = body.len();
+    ask(address, &format!("PUT {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {length}\r\n\r\n{body}"))
+}
+
 /// The fields go into the body, as `application/x-www-form-urlencoded`.
 pub(crate) fn post_form(address: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Answer {
     let body = encoded(fields);

@@ -32,7 +32,7 @@ pub(crate) use cutter::Cutter;
 pub(crate) use device::{Device, Draft, Service};
 pub(crate) use fleet::RunningFleet;
 pub(crate) use gateway::Gateway;
-pub(crate) use http::{get, post_form};
+pub(crate) use http::{get, post_form, put};
 pub(crate) use load::{Load, Report};
 pub(crate) use meddler::Meddler;
 pub(crate) use postgres::{Postgres, run as psql};
