@@ -9,6 +9,8 @@ PROMETHEUS = {"type": "prometheus", "uid": "${datasource}"}
 POSTGRES = {"type": "postgres", "uid": "${database}"}
 
 GOOD, WARNING, BAD = "green", "orange", "red"
+# Grafana's thresholds are "from", and know no "above".
+ABOVE_ZERO = 0.000001
 PLAIN = {"mode": "fixed", "fixedColor": "text"}
 WIDTH = 24
 
@@ -93,7 +95,8 @@ def lines(number, title, description, targets, unit, width=8, height=8, stacked=
     }
     if stacked:
         custom["stacking"] = {"group": "A", "mode": "normal"}
-    if steps:
+    # "Above 0" is a colour in the legend; as a line it would lie on the axis.
+    if steps and steps[1][0] > ABOVE_ZERO:
         custom["thresholdsStyle"] = {"mode": "dashed"}
     settings = _defaults(unit, steps=steps, **defaults)
     settings["color"] = {"mode": "palette-classic"}

@@ -4,8 +4,8 @@ Worst offenders first, then one device: its history, its readings, its gaps in c
 taken through Grafana's macros; the device through the format `sqlstring`, which writes a quoted string of SQL whatever is in it.
 """
 
-from board import BAD, GOOD, POSTGRES, WARNING, bars, column, custom_variable, dashboard, datasource_variable, heading, lines, query_variable
-from board import sql, stat, table
+from board import BAD, GOOD, POSTGRES, WARNING, bars, column, custom_variable, dashboard, datasource_variable, heading, lines
+from board import query_variable, sql, stat, table
 
 REASONS = [
     "bad_payload",
@@ -304,8 +304,8 @@ SELECT e.key_version, e.messages, e.counter_last, e.first, e.last, d.key_version
     table(
         25,
         "History",
-        "The last 200 messages of the device in the time range, stored ones and those in the quarantine. A refused one says no counter: what "
-        "is refused proves nothing.",
+        "The last 200 messages of the device in the time range, stored ones and those in the quarantine. A refused one says no counter: "
+        "what is refused proves nothing.",
         [
             sql(f"""
 SELECT * FROM (

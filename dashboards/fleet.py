@@ -1,6 +1,7 @@
 """Fleet: what an operator keeps open. What came in, what became of it, what was refused and why, and what a deploy changed."""
 
-from board import BAD, GATEWAYS, GOOD, WARNING, bars, column, custom_variable, dashboard, heading, lines, mark, query, stat, table
+from board import ABOVE_ZERO, BAD, GATEWAYS, GOOD, WARNING, bars, column, custom_variable, dashboard, heading, lines, mark, query
+from board import stat, table
 from promql import first_seen, increase, last_seen, mean, of_version, quantile, rate, series, share, total
 
 RECEIVED, STORED, REJECTED = "ingest_received_total", "ingest_stored_total", "ingest_rejected_total"
@@ -9,7 +10,7 @@ NOT_ACCEPTED = 'result!="accepted"'
 SHARE_STEPS = (GOOD, (0.001, WARNING), (0.01, BAD))
 # An acknowledgement waits for a commit. A device with a window of 32 messages and one second for each still sends 32 a second.
 WAIT_STEPS = (GOOD, (1, WARNING), (5, BAD))
-NONE_STEPS = (GOOD, (0.000001, BAD))
+NONE_STEPS = (GOOD, (ABOVE_ZERO, BAD))
 BALANCED = (BAD, (0, GOOD), (0.5, BAD))
 
 # The terms of the law, each with the sign that it has.

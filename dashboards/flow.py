@@ -1,16 +1,24 @@
 """Flow: the way of a message, edge -> broker -> ingest -> store, queue by queue, and where it is held up."""
 
-from board import BAD, GATEWAYS, GOOD, WARNING, bars, column, dashboard, heading, lines, query, stat, table
+from board import ABOVE_ZERO, BAD, GATEWAYS, GOOD, WARNING, bars, column, dashboard, heading, lines, query, stat, table
 from doors import DOORS
+from fleet import MARKS
 from promql import increase, mean, quantile, rate, series, total
 
 COMMIT, BATCH, ACKNOWLEDGED = "ingest_commit_seconds", "ingest_batch_messages", "ingest_acknowledgement_seconds"
 WAIT_STEPS = (GOOD, (1, WARNING), (5, BAD))
-NONE_STEPS = (GOOD, (0.000001, BAD))
-RARE_STEPS = (GOOD, (0.000001, WARNING))
+NONE_STEPS = (GOOD, (ABOVE_ZERO, BAD))
+RARE_STEPS = (GOOD, (ABOVE_ZERO, WARNING))
 
 AT_A_GLANCE = [
-    stat(1, "Connections", "Open MQTT connections of all chosen gateways.", [query(total("edge_connections"), "open")], "short", decimals=0),
+    stat(
+        1,
+        "Connections",
+        "Open MQTT connections of all chosen gateways.",
+        [query(total("edge_connections"), "open")],
+        "short",
+        decimals=0,
+    ),
     stat(
         2,
         "Taken on",
@@ -89,8 +97,8 @@ AT_A_GLANCE = [
     lines(
         10,
         "Back pressure",
-        "How often somebody was made to wait, per second. A client's socket is not read for a while: its own messages or bytes a second are "
-        "used up, or large packets take all the memory that they may. A publisher is held: the queue of a session is full. Nothing is "
+        "How often somebody was made to wait, per second. A client's socket is not read for a while: its own messages or bytes a second "
+        "are used up, or large packets take all the memory that they may. A publisher is held: the queue of a session is full. Nothing is "
         "dropped for either.",
         [
             query(rate("edge_throttled_total", "by"), "not read: {{by}}"),
@@ -114,6 +122,7 @@ EDGE = [
             query(total("admin_connections"), "admin HTTP"),
         ],
         "short",
+        width=12,
         least=0,
         decimals=0,
     ),
@@ -124,6 +133,7 @@ EDGE = [
         "address, or they come too often from one address.",
         [query(rate("edge_accepted_total"), "accepted"), query(rate("edge_turned_away_total", "cause"), "turned away: {{cause}}")],
         "cps",
+        width=12,
         least=0,
     ),
     lines(
@@ -133,6 +143,7 @@ EDGE = [
         "TLS that failed, and so on.",
         [query(rate("edge_refused_total", "cause"), "{{cause}}")],
         "cps",
+        width=12,
         least=0,
     ),
     lines(
@@ -142,6 +153,7 @@ EDGE = [
         "silent are clients or their networks.",
         [query(rate("edge_ended_total", "cause"), "{{cause}}")],
         "cps",
+        width=12,
         least=0,
     ),
 ]
@@ -294,8 +306,8 @@ SPOOL = [
     lines(
         30,
         "How full the spool is",
-        "The part of store.spool_bytes_max that is used, for each gateway with a spool; 0 without one. At 100 % messages are held, and none "
-        "is acknowledged.",
+        "The part of store.spool_bytes_max that is used, for each gateway with a spool; 0 without one. At 100 % messages are held, and "
+        "none is acknowledged.",
         # A gateway without a spool has a bound of 0, and no byte in it.
         [
             query(
@@ -358,4 +370,5 @@ DASHBOARD = dashboard(
     "The way of a message, edge to broker to ingest to store, queue by queue, and where it is held up.",
     list(GATEWAYS),
     [*AT_A_GLANCE, *EDGE, *BROKER, *STORE, *SPOOL, *DOORS],
+    MARKS,
 )
