@@ -79,7 +79,9 @@ def stat(number, title, description, targets, unit, width=3, height=4, graph=Tru
         "justifyMode": "auto",
         "orientation": "auto",
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "/.*/" if text else "", "values": False},
+        "showPercentChange": False,
         "textMode": "auto",
+        "wideLayout": True,
     }
     return _panel(number, "stat", title, description, targets, width, height, _defaults(unit, **defaults), options)
 
@@ -121,7 +123,7 @@ def table(number, title, description, targets, columns, width=12, height=8, empt
     overrides = [
         {"matcher": {"id": "byName", "options": heading}, "properties": properties} for _, heading, properties in columns if properties
     ]
-    options = {"cellHeight": "sm", "footer": {"show": False, "countRows": False, "fields": "", "reducer": ["sum"]}, "showHeader": True}
+    options = {"cellHeight": "sm", "footer": {"show": False, "reducer": ["sum"]}, "frameIndex": 0, "showHeader": True}
     if order:
         options["sortBy"] = [{"desc": True, "displayName": order}]
     defaults = {"unit": "short", "color": PLAIN, "custom": {"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False}}
@@ -188,7 +190,6 @@ def datasource_variable(name, label, plugin):
         "label": label,
         "type": "datasource",
         "query": plugin,
-        "current": {},
         "hide": 0,
         "includeAll": False,
         "multi": False,
@@ -207,9 +208,7 @@ def query_variable(name, label, datasource, text, many, refresh, everything=None
         "label": label,
         "type": "query",
         "datasource": datasource,
-        "definition": text,
         "query": {"query": text, "refId": name} if prometheus else text,
-        "current": {"selected": True, "text": ["All"], "value": ["$__all"]} if many else {},
         "hide": 0,
         "includeAll": many,
         "multi": many,
@@ -219,6 +218,8 @@ def query_variable(name, label, datasource, text, many, refresh, everything=None
         "skipUrlSync": False,
         "sort": 1 if prometheus else 0,
     }
+    if many:
+        variable["current"] = {"selected": True, "text": ["All"], "value": ["$__all"]}
     if everything:
         variable["allValue"] = everything
     return variable
@@ -256,6 +257,7 @@ def mark(name, colour, expr, title):
         "enable": True,
         "hide": False,
         "iconColor": colour,
+        "target": {"refId": "Anno", "expr": expr},
         "expr": expr,
         "step": "15s",
         "titleFormat": title,
