@@ -82,6 +82,7 @@ class Frame:
             high = low + 1
         self.ticks = _ticks(low, high, base)
         self.low, self.high = self.ticks[0], self.ticks[-1]
+        self.labelled = float("-inf")
 
     def x(self, at):
         return LEFT + (at - self.start) / (self.end - self.start) * (self.width - LEFT - RIGHT)
@@ -107,6 +108,8 @@ class Frame:
         if not self.low <= value <= self.high:
             return ""
         y = self.y(value)
+        # Two that are close to each other have one label; the legend has both.
+        text, self.labelled = ("", self.labelled) if abs(y - self.labelled) < 12 else (text, y)
         return (
             f'<line class="threshold" stroke="{colour}" x1="{LEFT}" x2="{self.width - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
             f'<text class="tick" style="fill:{colour}" x="{self.width - RIGHT - 2}" y="{y - 3:.1f}" text-anchor="end">{escape(text)}</text>'

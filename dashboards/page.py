@@ -79,7 +79,7 @@ def _lines(panel, found, source, marks):
     else:
         drawn.append(chart.lines(frame, all_points, source.step))
     dashed = "thresholdsStyle" in custom
-    for step in defaults["thresholds"]["steps"][1:] if dashed else []:
+    for step in reversed(defaults["thresholds"]["steps"][1:] if dashed else []):
         drawn.append(frame.threshold(step["value"], LEVELS[step["color"]], number(step["value"], unit)))
     drawn += [frame.mark(at, text) for at, text in marks]
     drawn.append("</svg>")

@@ -99,6 +99,11 @@ fn every_series_is_documented_and_what_is_shown_is_there() {
         let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| name.strip_suffix(suffix));
         exposed.contains(of_histogram.unwrap_or(name))
     };
+    let titles: BTreeSet<String> = of_prometheus().into_iter().map(|(title, _)| title).collect();
+    // A panel's title stands between asterisks there, and nothing else does.
+    for title in METRICS.split('*').skip(1).step_by(2) {
+        assert!(titles.contains(title), "there is no panel {title}");
+    }
     for (title, query) in of_prometheus() {
         let unknown: Vec<&str> = series_in(&query).into_iter().filter(|name| !family(name)).collect();
         assert!(unknown.is_empty(), "{title}: {unknown:?}");
