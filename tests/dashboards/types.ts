@@ -15,7 +15,7 @@ import type {
 import type { PrometheusDataQuery } from '@grafana/schema/dist/esm/raw/composable/prometheus/dataquery/x/PrometheusDataQuery_types.gen';
 import type { Options as StatOptions } from '@grafana/schema/dist/esm/raw/composable/stat/panelcfg/x/StatPanelCfg_types.gen';
 import type { Options as TableOptions } from '@grafana/schema/dist/esm/raw/composable/table/panelcfg/x/TablePanelCfg_types.gen';
-import type { Options as TimeseriesOptions } from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
+import type { Options as LinesOptions } from '@grafana/schema/dist/esm/raw/composable/timeseries/panelcfg/x/TimeSeriesPanelCfg_types.gen';
 
 // Grafana publishes no type for a query of PostgreSQL in this package.
 interface SqlQuery extends DataQuery {
@@ -47,7 +47,7 @@ interface Mark extends AnnotationQuery<PrometheusDataQuery> {
 
 export type Stat = Of<'stat', StatOptions, Record<string, never>>;
 export type Table = Of<'table', TableOptions, TableFieldOptions>;
-export type Timeseries = Of<'timeseries', TimeseriesOptions, GraphFieldConfig>;
+export type Timeseries = Of<'timeseries', LinesOptions, GraphFieldConfig>;
 export type Row = RowPanel;
 // Panels are held against their own types.
 export interface Board extends Omit<Dashboard, 'panels' | 'annotations'> {
