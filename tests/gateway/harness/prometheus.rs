@@ -46,6 +46,11 @@ impl Prometheus {
         prometheus
     }
 
+    /// Where it is asked.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// The samples that `query` gives at this moment, each with its labels and value; an error of the query is told.
     pub(crate) fn query(&self, query: &str) -> Result<Vec<Sample>, String> {
         let answer = get(self.address, &format!("/api/v1/query?{}", encoded(&[("query", query)]))).json();
