@@ -1,7 +1,7 @@
 """The last part of Flow: who asks for tokens, the HTTP listeners, and certificates."""
 
 from board import bars, heading, lines, query
-from promql import increase, rate
+from promql import increase, rate, series, total
 
 DOORS = [
     heading(105, "Doors: tokens, HTTP and certificates"),
@@ -56,6 +56,35 @@ DOORS = [
         "Certificate files that have changed, by whether the new ones are in use. After a failure the old certificate is still used, until "
         "it expires.",
         [query(increase("tls_reloads_total", "result"), "{{result}}")],
+        "short",
+        least=0,
+        decimals=0,
+    ),
+    lines(
+        38,
+        "Certificates, days left",
+        "How long the certificate that a listener uses is good. New files are used from the second in which they are there; a listener "
+        "without TLS has no line.",
+        [query(f"(min by (listener) ({series('tls_not_after_seconds')}) - time()) / 86400", "{{listener}}")],
+        "d",
+        least=0,
+    ),
+    lines(
+        39,
+        "Ready, by part",
+        "How many of the chosen gateways can do this part of their work: the database answers, messages are committed or spooled, tokens are "
+        "issued and checked, the doors for clients are open. /ready says the same of one.",
+        [query(total("ready", "part"), "{{part}}")],
+        "short",
+        least=0,
+        decimals=0,
+    ),
+    lines(
+        40,
+        "Issuers whose keys can be had",
+        "At how many of the chosen gateways the keys of an issuer of tokens can be had. Without them only tokens that were checked before are "
+        "taken.",
+        [query(total("auth_issuer_up", "issuer"), "{{issuer}}")],
         "short",
         least=0,
         decimals=0,

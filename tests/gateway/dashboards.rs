@@ -9,7 +9,7 @@ use sealgate::mqtt::{ReasonCode, Version};
 use sealgate_envelope::Encoding;
 use serde_json::Value;
 
-use crate::harness::{Client, Gateway, Prometheus, RunningFleet, eventually, get};
+use crate::harness::{Authority, Client, Gateway, Prometheus, RunningFleet, Scratch, eventually, get};
 
 const FLEET: &str = include_str!("../../dashboards/fleet.json");
 const FLOW: &str = include_str!("../../dashboards/flow.json");
@@ -31,7 +31,9 @@ fn fleet_shows_refusals_under_their_reason() {
 
 #[test]
 fn every_query_is_answered_while_a_fleet_goes_wrong() {
+    let scratch = Scratch::new("dashboards");
     let mut gateway = Gateway::prepare_on_postgres(&[]);
+    give_a_certificate(&mut gateway, &scratch);
     gateway.restart();
     let prometheus = scraping(&gateway);
     no_query_fails_where_nothing_has_come(&gateway, &prometheus);
@@ -90,7 +92,10 @@ fn every_answer_comes_from_the_gateways_own_series() {
 
 #[test]
 fn every_series_is_documented_and_what_is_shown_is_there() {
-    let gateway = Gateway::start();
+    let scratch = Scratch::new("series");
+    let mut gateway = Gateway::prepare(&[]);
+    give_a_certificate(&mut gateway, &scratch);
+    gateway.restart();
     let exposition = get(gateway.admin(), "/metrics").body;
     let types = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let exposed: BTreeSet<&str> = types.filter_map(|line| line.split(' ').next()).collect();
@@ -108,6 +113,14 @@ fn every_series_is_documented_and_what_is_shown_is_there() {
         let unknown: Vec<&str> = series_in(&query).into_iter().filter(|name| !family(name)).collect();
         assert!(unknown.is_empty(), "{title}: {unknown:?}");
     }
+}
+
+/// What is said of a certificate is said of a listener that has one.
+fn give_a_certificate(gateway: &mut Gateway, scratch: &Scratch) {
+    let certified = Authority::new().certify("localhost", &scratch.join(""), "gateway");
+    gateway.set("edge.tls_listen", "127.0.0.1:0");
+    gateway.set("edge.tls_certificate", &certified.certificate.display().to_string());
+    gateway.set("edge.tls_key", &certified.key.display().to_string());
 }
 
 fn scraping(gateway: &Gateway) -> Prometheus {
