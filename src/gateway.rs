@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+pub use crate::admin::LogLevel;
 use crate::auth::{self, Auth};
 use crate::broker::{self, Broker, Hub, Presence};
 use crate::config::Config;
@@ -209,7 +210,7 @@ impl Gateway {
     }
 
     /// Lets operators change the level of the log.
-    pub fn with_log_level(self, level: admin::LogLevel) -> Self {
+    pub fn with_log_level(self, level: LogLevel) -> Self {
         Gateway { admin: self.admin.with_log_level(level), ..self }
     }
 

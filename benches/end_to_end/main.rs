@@ -109,6 +109,9 @@ fn main() -> Result<()> {
         ensure!(options.devices <= 60, "at most 60 beside those who are live");
         fair::measure(Shape::backfill(&options), &options)?;
     }
+    if !options.only.is_empty() && options.only.iter().all(|part| matches!(part, Part::Fair | Part::Backfill)) {
+        return Ok(());
+    }
     let mut report = Report::default();
     let is_tuned = options.has(Part::Bare) && !options.postgres;
     let ways = if is_tuned { bare::tuned(&options, &mut report)? } else { Vec::new() };

@@ -9,8 +9,8 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, reload};
 
-use crate::admin::LogLevel;
 use crate::config::log::{Config, Format, Level};
+use crate::gateway::LogLevel;
 
 /// What this process logs now, and where that is changed; none: nothing was started. A process has one log, as it has one standard error.
 static CURRENT: Mutex<Option<Current>> = Mutex::new(None);

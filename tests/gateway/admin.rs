@@ -62,7 +62,7 @@ fn where_others_may_come_nothing_can_be_changed() {
 
 #[test]
 fn what_a_connection_logs_says_whose_it_is() {
-    for (format, whose) in [("text", "client=pump}"), ("json", r#""client":"pump""#)] {
+    for (format, whose) in [("text", "client=device pump}"), ("json", r#""client":"device pump""#)] {
         let gateway = Gateway::start_with(&[("log.format", format), ("log.level", "debug")]);
         let pump = gateway.add_device("pump");
         let mut client = Client::of_device(&gateway, Version::V5, &pump);
