@@ -164,8 +164,8 @@ STATE = [
     stat(
         15,
         "Counters missing",
-        "Counters between stored ones that no stored message bears, in the time range: messages that were refused, are under way, or never "
-        "came.",
+        "Counters between stored ones that no stored message bears, in the time range: messages that were refused, are under way, never "
+        "came, or came before the range.",
         [sql(f"SELECT coalesce(sum(missing), 0)::bigint AS missing FROM ({GAPS}) g")],
         "short",
         graph=False,

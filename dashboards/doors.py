@@ -53,9 +53,12 @@ DOORS = [
     bars(
         37,
         "Certificates exchanged",
-        "Certificate files that have changed, by whether the new ones are in use. After a failure the old certificate is still used, until "
-        "it expires.",
-        [query(increase("tls_reloads_total", "result"), "{{result}}")],
+        "Certificate files that have changed, by whether the new ones are in use, and listeners whose files cannot be used now. After a failure "
+        "the old certificate is still used, until it expires.",
+        [
+            query(increase("tls_reloads_total", "result"), "{{result}}"),
+            query(total("tls_files_unused", "listener"), "{{listener}}: files that cannot be used"),
+        ],
         "short",
         least=0,
         decimals=0,

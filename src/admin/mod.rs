@@ -8,12 +8,13 @@
 pub mod config;
 mod metrics;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -130,15 +131,15 @@ async fn level(State(pages): State<Pages>) -> (StatusCode, String) {
     }
 }
 
-/// Whoever is let in here without a login may look, and only this machine's own users may change something. A page in their browser may
-/// not: it would have to ask first, and is not answered (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
-async fn set_level(State(pages): State<Pages>, wanted: String) -> (StatusCode, String) {
+/// Whoever is let in here without a login may look, and only this machine's own users may change something.
+async fn set_level(State(pages): State<Pages>, headers: HeaderMap, wanted: String) -> (StatusCode, String) {
     let Some(level) = pages.level else { return (StatusCode::NOT_FOUND, String::new()) };
     if pages.is_exposed {
-        return (
-            StatusCode::FORBIDDEN,
-            "the admin listener is not on loopback: the level is not changed here\n".to_owned(),
-        );
+        let why = "the admin listener is not on loopback: the level is not changed here\n";
+        return (StatusCode::FORBIDDEN, why.to_owned());
+    }
+    if is_from_a_page(&headers) {
+        return (StatusCode::FORBIDDEN, "a page in a browser changes nothing here\n".to_owned());
     }
     let (before, wanted) = ((level.get)(), wanted.trim());
     if !(level.set)(wanted) {
@@ -149,6 +150,38 @@ async fn set_level(State(pages): State<Pages>, wanted: String) -> (StatusCode, S
     (StatusCode::OK, format!("{wanted}\n"))
 }
 
+/// A browser says where a page that changes something comes from; and one that was led here by a name that its owner lets point to this
+/// machine names that name (<https://en.wikipedia.org/wiki/DNS_rebinding>).
+fn is_from_a_page(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => name,
+        _ => host,
+    };
+    let is_own = name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    headers.contains_key(ORIGIN) || !is_own
+}
+
 async fn live() -> &'static str {
     "live\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_told_by_its_origin_and_by_a_name_that_is_not_ours() {
+        let of = |host: &'static str| HeaderMap::from_iter([(HOST, host.parse().expect("it is a header"))]);
+        for own in ["127.0.0.1:8081", "127.0.0.1", "localhost:8081", "[::1]:8081", "[::1]"] {
+            assert!(!is_from_a_page(&of(own)), "{own}");
+        }
+        for other in ["evil.example:8081", "evil.example", "localhost.evil.example", ""] {
+            assert!(is_from_a_page(&of(other)), "{other}");
+        }
+        let mut headers = of("127.0.0.1:8081");
+        headers.insert(ORIGIN, "http://127.0.0.1:8081".parse().expect("it is a header"));
+        assert!(is_from_a_page(&headers));
+        assert!(is_from_a_page(&HeaderMap::new()));
+    }
 }

@@ -25,7 +25,7 @@ pub(super) fn start(config: Config) {
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal());
     let layer = match config.format {
         Format::Text => lines.boxed(),
-        Format::Json => lines.json().flatten_event(true).boxed(),
+        Format::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     let (filter, handle) = reload::Layer::new(filter(config.level));
     if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_ok() {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant as Deadline, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, info, info_span};
+use tracing::{Instrument as _, debug, error_span, info};
 
 use super::handshake::{self, Accepted, Greeted};
 use super::listener::House;
@@ -39,8 +39,8 @@ pub(super) async fn serve<S>(
     let greeted = Box::pin(stop.run_until_cancelled(handshake::greet(&mut wire, peer, house, deadline))).await;
     match greeted.unwrap_or(Greeted::Gone) {
         Greeted::In(accepted) => {
-            // Whatever is logged for this client from now on says so.
-            let span = info_span!("connection", %peer, client = %accepted.attachment.key());
+            // Whatever is logged for this client from now on says so, at whichever level that is then.
+            let span = error_span!("connection", %peer, client = %accepted.attachment.key());
             let mut connection = Connection::new(wire, *accepted, house.clone());
             let ended = connection.run(stop).instrument(span.clone()).await;
             Box::pin(connection.finish(ended).instrument(span)).await;

@@ -37,6 +37,8 @@ use crate::store::{Accepted, CommitError, Doubt, Entry, Kept, Outcome, Reading, 
 /// Batches of verified readings that may wait for whoever publishes them; what is beyond is counted and not published,
 /// because the database is the truth.
 const VERIFIED_BATCHES_MAX: usize = 64;
+/// While one commit takes longer than this the gateway is not ready.
+const COMMIT_SLOW: Duration = Duration::from_secs(5);
 const RETRY_DELAY_MIN: Duration = Duration::from_millis(50);
 
 /// One verified message, after its commit.
@@ -165,12 +167,10 @@ impl Hand {
                 batch = next => batch,
             };
             let Some(batch) = batch else { return };
-            let committing = self.company.begin();
             match &self.outage {
                 None => self.hold(batch, None, &give_up).await,
                 Some(outage) => self.commit_or_spool(batch, outage, &give_up).await,
             }
-            drop(committing);
             // The connections that this woke send their answers first: what comes back for them makes the next batch larger.
             tokio::task::yield_now().await;
         }
@@ -199,8 +199,16 @@ impl Hand {
 
     /// Tries once; none: it failed, and may succeed later.
     async fn attempt(&self, entries: &[Entry], doubt: &mut Option<Doubt>) -> Option<Vec<Outcome>> {
-        let began = now();
-        match self.try_commit(doubt, self.store.commit(entries)).await {
+        let (began, _committing) = (now(), self.company.begin());
+        let mut commit = std::pin::pin!(self.try_commit(doubt, self.store.commit(entries)));
+        let committed = match tokio::time::timeout(COMMIT_SLOW, &mut commit).await {
+            Ok(committed) => committed,
+            Err(_) => {
+                self.ready.set(Part::Writer, false);
+                commit.await
+            }
+        };
+        match committed {
             Ok(outcomes) => {
                 #[expect(clippy::disallowed_methods, reason = "the writer is a driver")]
                 self.metrics.committed(entries.len(), began.elapsed());

@@ -14,6 +14,14 @@ pub enum Entry {
 }
 
 impl Entry {
+    /// Bytes of the message.
+    pub fn size(&self) -> usize {
+        match self {
+            Entry::Accepted(accepted) => accepted.bytes.len(),
+            Entry::Refused(refused) => refused.bytes.len(),
+        }
+    }
+
     /// The counter that decides about it, if one does.
     pub(super) fn seen(&self) -> Option<Seen> {
         match self {

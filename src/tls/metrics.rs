@@ -37,4 +37,10 @@ impl Metrics {
         let help = "When the certificate that the listener uses ends, Unix seconds.";
         self.registry.gauge_with("sealgate_tls_not_after_seconds", help, &[("listener", listener)])
     }
+
+    /// Whether the files of a listener that has TLS are others than those in use.
+    pub(super) fn unused(&self, listener: &'static str) -> IntGauge {
+        let help = "1 while the certificate files of a listener cannot be used, and an older certificate is.";
+        self.registry.gauge_with("sealgate_tls_files_unused", help, &[("listener", listener)])
+    }
 }

@@ -56,9 +56,14 @@ impl Identity {
     /// Looks at the files until `stop`, and uses what they say from then on.
     pub async fn keep_fresh(self, listener: &'static str, metrics: Metrics, stop: CancellationToken) {
         let mut ticks = interval(LOOK_INTERVAL);
-        let not_after = metrics.not_after(listener);
-        let show = |read: &Read| _ = self.0.files.not_after(read).map(|seconds| not_after.set(seconds));
+        let mut not_after = None;
+        let mut show = |read: &Read| {
+            // A certificate that does not say until when it is good has no series.
+            let Some(seconds) = self.0.files.not_after(read) else { return };
+            not_after.get_or_insert_with(|| metrics.not_after(listener)).set(seconds);
+        };
         show(&self.0.read);
+        let unused = metrics.unused(listener);
         let mut last = self.0.read.clone();
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             // A file that is away for a moment, while it is exchanged, is read the next time.
@@ -68,6 +73,7 @@ impl Identity {
                 if let Reload::Loaded = reloaded {
                     show(&read);
                 }
+                unused.set(i64::from(matches!(reloaded, Reload::Failed)));
                 metrics.reloads.inc(reloaded);
                 last = read;
             }

@@ -148,6 +148,7 @@ async fn files_that_change_are_used_and_bad_ones_are_not() {
         tokio::time::sleep(LOOK_INTERVAL / 50).await;
     }
     assert!(meets(&identity, &client(&old, &TLS13, None)).await, "the old one stays");
+    assert!(rendered(&registry).contains("sealgate_tls_files_unused{listener=\"mqtts\"} 1"));
     // rcgen's certificates are good until the year 4096.
     assert!(
         rendered(&registry).contains("sealgate_tls_not_after_seconds{listener=\"mqtts\"} 67090"),
@@ -160,6 +161,7 @@ async fn files_that_change_are_used_and_bad_ones_are_not() {
         tokio::time::sleep(LOOK_INTERVAL / 50).await;
     }
     assert!(meets(&identity, &client(&new, &TLS13, None)).await);
+    assert!(rendered(&registry).contains("sealgate_tls_files_unused{listener=\"mqtts\"} 0"));
     assert!(!meets(&identity, &client(&old, &TLS13, None)).await);
     stop.cancel();
     watching.await.unwrap();

@@ -15,6 +15,7 @@ use super::{Hand, RETRY_DELAY_MIN, Settled, kept, now};
 use crate::ingest::metrics::Undone;
 use crate::ingest::{Config, EncodingLabel, Origin, Reason};
 use crate::metrics::Label;
+use crate::ready::Part as ReadyPart;
 use crate::store::{Doubt, Entry, Mark, Outcome, Waiting};
 
 /// The task that drains.
@@ -86,6 +87,7 @@ impl Drain {
                 Ok(outcomes) => {
                     self.hand.metrics.committed(part.entries.len(), now() - began);
                     self.outage.end();
+                    self.hand.ready.set(ReadyPart::Writer, true);
                     return Some((part, outcomes));
                 }
                 Err(failure) => {

@@ -76,7 +76,7 @@ impl Queue {
     fn fill(&mut self) -> bool {
         while self.making.entries.len() < self.batch_rows_max {
             let Some(job) = self.jobs.try_recv() else { return true };
-            if self.making_bytes + entry_bytes(&job.entry) > self.batch_bytes_max {
+            if self.making_bytes + job.entry.size() > self.batch_bytes_max {
                 self.jobs.give_back(job);
                 return false;
             }
@@ -114,16 +114,9 @@ impl Drop for Committing<'_> {
 
 impl Batch {
     fn take(&mut self, job: Job) -> usize {
-        let bytes = entry_bytes(&job.entry);
+        let bytes = job.entry.size();
         self.entries.push(job.entry);
         self.pending.push(job.pending);
         bytes
-    }
-}
-
-fn entry_bytes(entry: &Entry) -> usize {
-    match entry {
-        Entry::Accepted(accepted) => accepted.bytes.len(),
-        Entry::Refused(refused) => refused.bytes.len(),
     }
 }

@@ -114,7 +114,7 @@ impl Sqlite {
             done => done,
         };
         drop(writer);
-        if committed.is_ok() && self.0.log.grew(batch.len()) {
+        if committed.is_ok() && self.0.log.grew(batch.len(), batch.iter().map(Entry::size).sum()) {
             tokio::spawn(Log::copy_back(self.0.clone()));
         }
         Ok(committed.map_err(StoreError::from)?)

@@ -128,8 +128,8 @@ over_both! {
             Entry::Accepted(Accepted { received_at_ms: hour * HOUR + 5, ..accepted })
         };
         let mut batch = vec![refused("d1", 10, "corrupt"), refused("d1", 10, "bad_seal"), refused("d1", 10, "corrupt")];
-        batch.extend((0..40).map(|counter| accepted(fair.row, counter, 10)));
         batch.extend((0..4).map(|counter| accepted(bad.row, counter, 8)));
+        batch.extend((0..40).map(|counter| accepted(fair.row, counter, 10)));
         // The same counter under another tag is refused by the database alone.
         batch.push(accepted(fair.row, 50, 10));
         store.commit(&batch).await.unwrap();
