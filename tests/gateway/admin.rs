@@ -1,5 +1,8 @@
 //! What an operator asks the gateway itself: whether it can do its work, and what it logs.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Command, Stdio};
+
 use sealgate::mqtt::{QoS, Version};
 
 use crate::harness::{Client, Cutter, Gateway, Postgres, eventually, get, put};
@@ -74,4 +77,28 @@ fn what_a_connection_logs_says_whose_it_is() {
             assert!(line.contains(whose), "{line}");
         }
     }
+}
+
+#[test]
+fn a_commit_that_takes_long_is_not_ready() {
+    let mut gateway = Gateway::prepare_on_postgres(&[]);
+    let pump = gateway.add_device("pump");
+    gateway.restart();
+    let mut client = Client::of_device(&gateway, Version::V5, &pump);
+    client.publish_acknowledged(&pump.topic(), pump.seal(1.0));
+    let mut other =
+        Command::new("psql").arg(gateway.url()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut statements = other.stdin.take().unwrap();
+    let mut said = BufReader::new(other.stdout.take().unwrap()).lines();
+    writeln!(statements, "BEGIN; LOCK TABLE envelope IN SHARE MODE; \\echo locked").unwrap();
+    assert!(said.any(|line| line.unwrap() == "locked"));
+    client.publish(&pump.topic(), QoS::AtLeastOnce, pump.seal(2.0));
+    eventually("it says so before the statement's time is up", || {
+        (get(gateway.admin(), "/ready").body == "not ready: writer\n").then_some(())
+    });
+    assert_eq!(gateway.metrics().sum("sealgate_ingest_commit_failures_total"), 0.0);
+    drop(statements);
+    other.wait().unwrap();
+    eventually("all is well again", || (get(gateway.admin(), "/ready").status == 200).then_some(()));
+    assert!(gateway.law_holds());
 }
