@@ -53,6 +53,10 @@ pub enum Trend {
     Steady,
 }
 
+/// A row of either database: the device, its first and its last hour, what was refused, damaged and forged now and before, and what was
+/// accepted now and before.
+pub(super) type Row = (String, i64, i64, i64, i64, i64, i64, i64, i64, i64, i64);
+
 /// A time up to now, and as long a time before it, in whole hours. Unix ms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Period {
@@ -114,6 +118,33 @@ impl Share {
 }
 
 impl Integrity {
+    pub(super) fn of(row: Row) -> Integrity {
+        let (
+            device_id,
+            first,
+            last,
+            refused,
+            damaged,
+            forged,
+            refused_before,
+            damaged_before,
+            forged_before,
+            now,
+            before,
+        ) = row;
+        let share = |accepted, refused, damaged, forged| {
+            let [accepted, refused, damaged, forged] =
+                [accepted, refused, damaged, forged].map(|count: i64| u64::try_from(count).unwrap_or(0));
+            Share { accepted, refused, damaged, forged }
+        };
+        Integrity {
+            device_id,
+            now: share(now, refused, damaged, forged),
+            before: share(before, refused_before, damaged_before, forged_before),
+            hours: (first, last),
+        }
+    }
+
     /// Whether it gets better or worse.
     pub fn trend(&self) -> Trend {
         let ((low, high), (low_before, high_before)) = (self.now.bounds(), self.before.bounds());

@@ -1,10 +1,8 @@
 //! What was refused, by device.
 
 use super::Postgres;
-use crate::store::integrity::{Integrity, Share};
+use crate::store::integrity::{Integrity, Row};
 use crate::store::{Period, StoreError};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
 
 const WORST: &str = "
     WITH worst AS (SELECT device_id, to_ms(min(hour)) AS first, to_ms(max(hour)) AS last,
@@ -26,26 +24,8 @@ impl Postgres {
         period: Period,
         limit: u32,
     ) -> Result<Vec<Integrity>, StoreError> {
-        let worst = sqlx::query(WORST).bind(period.before_ms).bind(period.since_ms).bind(i64::from(limit));
-        let rows = worst.fetch_all(&self.0.pool).await?;
-        Ok(rows.iter().map(integrity).collect::<sqlx::Result<_>>()?)
+        let worst = sqlx::query_as(WORST).bind(period.before_ms).bind(period.since_ms).bind(i64::from(limit));
+        let rows: Vec<Row> = worst.fetch_all(&self.0.pool).await?;
+        Ok(rows.into_iter().map(Integrity::of).collect())
     }
-}
-
-fn integrity(row: &PgRow) -> sqlx::Result<Integrity> {
-    let count = |column: usize| row.try_get(column).map(|count: i64| u64::try_from(count).unwrap_or(0));
-    let share = |first: usize, accepted: usize| -> sqlx::Result<Share> {
-        Ok(Share {
-            accepted: count(accepted)?,
-            refused: count(first)?,
-            damaged: count(first + 1)?,
-            forged: count(first + 2)?,
-        })
-    };
-    Ok(Integrity {
-        device_id: row.try_get(0)?,
-        hours: (row.try_get(1)?, row.try_get(2)?),
-        now: share(3, 9)?,
-        before: share(6, 10)?,
-    })
 }

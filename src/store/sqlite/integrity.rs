@@ -1,10 +1,9 @@
 //! What was refused, by device.
 
 use super::Sqlite;
-use crate::store::integrity::{Integrity, Share};
+use crate::store::integrity::{Integrity, Row};
 use crate::store::{Period, StoreError};
-use sqlx::Row as _;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::sqlite::SqliteConnection;
 
 /// There is no index by arrival, but envelopes are numbered as they arrive: accepted is what `seen` has of a device from a number on.
 const WORST: &str = "
@@ -30,9 +29,9 @@ impl Sqlite {
         let before = first_envelope(&mut moment, period.before_ms).await?;
         let since = first_envelope(&mut moment, period.since_ms).await?;
         let worst =
-            sqlx::query(WORST).bind(period.before_ms).bind(period.since_ms).bind(limit).bind(before).bind(since);
-        let rows = worst.fetch_all(&mut *moment).await?;
-        Ok(rows.iter().map(integrity).collect::<sqlx::Result<_>>()?)
+            sqlx::query_as(WORST).bind(period.before_ms).bind(period.since_ms).bind(limit).bind(before).bind(since);
+        let rows: Vec<Row> = worst.fetch_all(&mut *moment).await?;
+        Ok(rows.into_iter().map(Integrity::of).collect())
     }
 }
 
@@ -50,22 +49,4 @@ async fn first_envelope(connection: &mut SqliteConnection, unix_ms: i64) -> sqlx
         }
     }
     Ok(low)
-}
-
-fn integrity(row: &SqliteRow) -> sqlx::Result<Integrity> {
-    let count = |column: usize| row.try_get(column).map(|count: i64| u64::try_from(count).unwrap_or(0));
-    let share = |first: usize, accepted: usize| -> sqlx::Result<Share> {
-        Ok(Share {
-            accepted: count(accepted)?,
-            refused: count(first)?,
-            damaged: count(first + 1)?,
-            forged: count(first + 2)?,
-        })
-    };
-    Ok(Integrity {
-        device_id: row.try_get(0)?,
-        hours: (row.try_get(1)?, row.try_get(2)?),
-        now: share(3, 9)?,
-        before: share(6, 10)?,
-    })
 }
