@@ -2,14 +2,12 @@
 
 from board import ABOVE_ZERO, BAD, GATEWAYS, GOOD, WARNING, bars, column, custom_variable, dashboard, heading, lines, mark, query
 from board import stat, table
-from promql import first_seen, increase, last_seen, mean, of_version, quantile, rate, series, share, total
+from promql import first_seen, increase, last_seen, of_version, quantile, rate, series, share, total
+from waits import ACKNOWLEDGED, WAIT_STEPS, waits
 
 RECEIVED, STORED, REJECTED = "ingest_received_total", "ingest_stored_total", "ingest_rejected_total"
-ACKNOWLEDGED = "ingest_acknowledgement_seconds"
 NOT_ACCEPTED = 'result!="accepted"'
 SHARE_STEPS = (GOOD, (0.001, WARNING), (0.01, BAD))
-# An acknowledgement waits for a commit. A device with a window of 32 messages and one second for each still sends 32 a second.
-WAIT_STEPS = (GOOD, (1, WARNING), (5, BAD))
 NONE_STEPS = (GOOD, (ABOVE_ZERO, BAD))
 BALANCED = (BAD, (0, GOOD), (0.5, BAD))
 
@@ -244,20 +242,12 @@ LOGINS = [
         "reqps",
         least=0,
     ),
-    lines(
+    waits(
         25,
         "Acknowledgement latency",
         "The time from a message's packet to its settled receipt: the mean, and within which 50, 90 and 99 of 100 lie. What a device "
         "waits for is the commit. What takes longer than 10 s counts as 10 s, but for the mean.",
-        [
-            query(quantile(0.5, ACKNOWLEDGED), "p50"),
-            query(quantile(0.9, ACKNOWLEDGED), "p90"),
-            query(quantile(0.99, ACKNOWLEDGED), "p99"),
-            query(mean(ACKNOWLEDGED), "mean"),
-        ],
-        "s",
-        steps=WAIT_STEPS,
-        least=0,
+        ACKNOWLEDGED,
     ),
 ]
 # Logins a second and devices do not share an axis.

@@ -4,9 +4,9 @@ from board import ABOVE_ZERO, BAD, GATEWAYS, GOOD, WARNING, bars, column, dashbo
 from doors import DOORS
 from fleet import MARKS
 from promql import increase, mean, quantile, rate, series, total
+from waits import ACKNOWLEDGED, WAIT_STEPS, waits
 
-COMMIT, BATCH, ACKNOWLEDGED = "ingest_commit_seconds", "ingest_batch_messages", "ingest_acknowledgement_seconds"
-WAIT_STEPS = (GOOD, (1, WARNING), (5, BAD))
+COMMIT, BATCH = "ingest_commit_seconds", "ingest_batch_messages"
 NONE_STEPS = (GOOD, (ABOVE_ZERO, BAD))
 RARE_STEPS = (GOOD, (ABOVE_ZERO, WARNING))
 
@@ -225,34 +225,18 @@ BROKER = [
 
 STORE = [
     heading(103, "Ingest and store: batches and commits"),
-    lines(
+    waits(
         23,
         "Commit times",
         "How long one commit takes: the mean, and within which 50, 90 and 99 of 100 end. What takes longer than 10 s counts as 10 s, but "
         "for the mean.",
-        [
-            query(quantile(0.5, COMMIT), "p50"),
-            query(quantile(0.9, COMMIT), "p90"),
-            query(quantile(0.99, COMMIT), "p99"),
-            query(mean(COMMIT), "mean"),
-        ],
-        "s",
-        steps=WAIT_STEPS,
-        least=0,
+        COMMIT,
     ),
-    lines(
+    waits(
         24,
         "Acknowledgement times",
         "From a message's packet to its settled receipt. What it takes longer than a commit is spent in the queue before it.",
-        [
-            query(quantile(0.5, ACKNOWLEDGED), "p50"),
-            query(quantile(0.9, ACKNOWLEDGED), "p90"),
-            query(quantile(0.99, ACKNOWLEDGED), "p99"),
-            query(mean(ACKNOWLEDGED), "mean"),
-        ],
-        "s",
-        steps=WAIT_STEPS,
-        least=0,
+        ACKNOWLEDGED,
     ),
     lines(
         25,
