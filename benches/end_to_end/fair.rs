@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 use super::Options;
+use super::common::gateway::Gateway;
 use super::common::process::now;
 use super::common::wire::{connect, whole_packet};
 use super::fleet::Fleet;
@@ -50,6 +51,14 @@ impl Shape {
 /// The latencies of the quiet ones, from PUBLISH to PUBACK, in order of length.
 type Latencies = Vec<Duration>;
 
+/// What one round has shown.
+struct Round {
+    alone: Latencies,
+    beside: Latencies,
+    /// Messages a second that are stored meanwhile, in all.
+    rate: f64,
+}
+
 /// Measures and prints.
 pub(crate) fn measure(shape: Shape, options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -61,11 +70,12 @@ pub(crate) fn measure(shape: Shape, options: &Options) -> Result<()> {
     );
     println!("PUBLISH to PUBACK, p50 and p99 in ms");
     for round in 1..=options.rounds {
-        let (alone, beside) = runtime.block_on(async { timeout(RUN_MAX, measure_round(shape, options)).await })??;
+        let Round { alone, beside, rate } =
+            runtime.block_on(async { timeout(RUN_MAX, measure_round(shape, options)).await })??;
         let at = |latencies: &Latencies, part| millis(quantile(latencies, part));
         ratios.push(at(&beside, 0.99) / at(&alone, 0.99));
         println!(
-            "round {round}: alone {:.2} {:.2}, beside {fast} at full speed {:.2} {:.2}, ratio of the p99 {:.2}",
+            "round {round}: alone {:.2} {:.2}, beside {fast} at full speed {:.2} {:.2}, ratio of the p99 {:.2}; {rate:.0} messages/s in all",
             at(&alone, 0.5),
             at(&alone, 0.99),
             at(&beside, 0.5),
@@ -78,7 +88,7 @@ pub(crate) fn measure(shape: Shape, options: &Options) -> Result<()> {
     Ok(())
 }
 
-async fn measure_round(shape: Shape, options: &Options) -> Result<(Latencies, Latencies)> {
+async fn measure_round(shape: Shape, options: &Options) -> Result<Round> {
     let place = Place::new("fair", options.postgres)?;
     // Above the default it stands for more devices, or for clients at 3.1.1, whose window is edge.in_flight_max.
     let settings = format!("edge.receive_maximum={}", options.window.max(32));
@@ -96,10 +106,20 @@ async fn measure_round(shape: Shape, options: &Options) -> Result<(Latencies, La
         let (fast, window) = (fast.clone(), options.window);
         flood.spawn(async move { Publisher::new(stream, &fast.devices[index], window).publish().await });
     }
+    let (began, before) = (now(), stored(&gateway)?);
     let (beside, _) = now_and_then(&shape, &quiet, streams, shape.messages..2 * shape.messages).await?;
+    let rate = (stored(&gateway)? - before) / began.elapsed().as_secs_f64();
     ensure!(flood.try_join_next().is_none(), "a fast one has run out of messages, or its connection has ended");
     flood.abort_all();
-    Ok((alone, beside))
+    Ok(Round { alone, beside, rate })
+}
+
+fn stored(gateway: &Gateway) -> Result<f64> {
+    gateway
+        .scrape()?
+        .get("sealgate_ingest_stored_total")
+        .copied()
+        .context("the gateway says nothing of what it has stored")
 }
 
 /// Each device sends its messages, one after the other; gives the connections back.

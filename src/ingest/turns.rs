@@ -1,8 +1,10 @@
 //! What waits to be written, handed out in turn by device.
 //!
-//! As long as one batch takes all that waits, the order is that in which it came. Beyond that, each device gives one message after the
-//! other in turn, so that what a live device sends stands in the next batch, however much those that have come back with a backlog have
-//! on the way. The messages of one device stay in their order.
+//! Each device gives one message after the other in turn, so that what a live device sends stands in the next batch, however much those
+//! that have come back with a backlog have on the way. The messages of one device stay in their order.
+//!
+//! A live message also waits for the commit that is under way. So while there are live devices, a batch takes all that they sent, and of
+//! those that are behind no more than [`BESIDE_LIVE_MAX`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,17 +14,37 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::pipeline::Job;
 use crate::store::Entry;
 
+/// A device is behind that has so many messages waiting and in the batches before, of which each counts half of the one after it.
+const BEHIND: usize = 8;
+/// So many messages of those that are behind a batch takes beside live ones.
+/// (`cargo bench --bench end_to_end -- --only backfill`; docs/benchmarks.md, "Those who are behind").
+const BESIDE_LIVE_MAX: usize = 32;
+/// A device is forgotten that had nothing in so many batches; until then it may send again at any moment.
+const FORGOTTEN_AFTER: u64 = 256;
+
 /// The receiving end of the jobs' queue. It has no bound of its own, as that has none: each job holds its permit.
 pub(super) struct Turns<T = Job> {
     jobs: UnboundedReceiver<T>,
-    /// No queue in it is empty.
-    waiting: HashMap<Arc<str>, VecDeque<T>>,
-    /// Whose turn it is; each name of `waiting` stands here once.
-    turns: VecDeque<Arc<str>>,
+    devices: HashMap<Arc<str>, Device<T>>,
+    /// Whose turn it is; each name of which something waits stands in one of the two, once.
+    live: VecDeque<Arc<str>>,
+    behind: VecDeque<Arc<str>>,
     /// What was given back, and comes first.
     given_back: Option<T>,
-    /// Up to so many are taken in the order in which they came.
-    batch_rows_max: usize,
+    /// How many of the devices are live.
+    live_devices: usize,
+    /// The number of this batch.
+    batch: u64,
+    /// How much of those that are behind this batch still takes.
+    room_behind: usize,
+}
+
+struct Device<T> {
+    waiting: VecDeque<T>,
+    /// What stood of it in the batches up to `at`.
+    pace: usize,
+    at: u64,
+    is_live: bool,
 }
 
 /// What comes from a device.
@@ -41,29 +63,76 @@ impl OfDevice for Job {
 }
 
 impl<T: OfDevice> Turns<T> {
-    /// Over the queue, for batches of so many.
-    pub(super) fn new(jobs: UnboundedReceiver<T>, batch_rows_max: usize) -> Self {
-        Turns { jobs, waiting: HashMap::new(), turns: VecDeque::new(), given_back: None, batch_rows_max }
-    }
-
-    /// The next one, when there is one; none: nothing will come any more. Dropping the future loses nothing.
-    pub(super) async fn recv(&mut self) -> Option<T> {
-        self.sort_in();
-        match self.next() {
-            Some(job) => Some(job),
-            None => self.jobs.recv().await,
+    /// Over the queue.
+    pub(super) fn new(jobs: UnboundedReceiver<T>) -> Self {
+        Turns {
+            jobs,
+            devices: HashMap::new(),
+            live: VecDeque::new(),
+            behind: VecDeque::new(),
+            given_back: None,
+            live_devices: 0,
+            batch: 0,
+            room_behind: usize::MAX,
         }
     }
 
-    /// The next one, if it is there.
+    /// Waits until something is there; false: nothing will come any more. Dropping the future loses nothing.
+    pub(super) async fn wait(&mut self) -> bool {
+        if self.given_back.is_some() || !self.live.is_empty() || !self.behind.is_empty() {
+            return true;
+        }
+        self.wait_for_more().await
+    }
+
+    /// Waits until something has come beside what waits; false: nothing will. Dropping the future loses nothing.
+    pub(super) async fn wait_for_more(&mut self) -> bool {
+        let job = self.jobs.recv().await;
+        job.map(|job| self.place(job)).is_some()
+    }
+
+    /// A batch begins.
+    pub(super) fn begin(&mut self) {
+        self.batch += 1;
+        self.place_all();
+        // Who was behind may have caught up, and the other way round.
+        for name in std::mem::take(&mut self.behind).into_iter().chain(std::mem::take(&mut self.live)) {
+            self.line_up(name);
+        }
+        if self.batch.is_multiple_of(FORGOTTEN_AFTER) {
+            self.forget();
+        }
+        self.room_behind = if self.live_devices > 0 { BESIDE_LIVE_MAX } else { usize::MAX };
+    }
+
+    /// The next one for this batch, if there is one.
     pub(super) fn try_recv(&mut self) -> Option<T> {
-        self.next().or_else(|| self.jobs.try_recv().ok())
+        if self.given_back.is_some() {
+            return self.given_back.take();
+        }
+        if self.live.is_empty() && (self.behind.is_empty() || self.room_behind == 0) {
+            self.place_all();
+        }
+        match self.live.pop_front() {
+            Some(name) => Some(self.take(name)),
+            None if self.room_behind == 0 => None,
+            None => {
+                let name = self.behind.pop_front()?;
+                self.room_behind -= 1;
+                Some(self.take(name))
+            }
+        }
+    }
+
+    /// Whether something waits that this batch does not take.
+    pub(super) fn is_left_over(&self) -> bool {
+        !self.behind.is_empty()
     }
 
     /// Whether nothing waits.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.turns.is_empty() && self.given_back.is_none()
+        self.jobs.is_empty() && self.live.is_empty() && self.behind.is_empty() && self.given_back.is_none()
     }
 
     /// Takes back what was handed out last: it comes first then.
@@ -71,39 +140,65 @@ impl<T: OfDevice> Turns<T> {
         self.given_back = Some(job);
     }
 
-    /// Takes nothing more; what waits is still given out.
+    /// Takes nothing more; what waits is still given out, all of it.
     pub(super) fn close(&mut self) {
         self.jobs.close();
+        self.room_behind = usize::MAX;
     }
 
-    /// Before each batch: what has come since the last one takes its place among those who wait, if not all of it fits.
-    fn sort_in(&mut self) {
-        if self.turns.is_empty() && self.jobs.len() <= self.batch_rows_max {
-            return;
-        }
+    fn place_all(&mut self) {
         while let Ok(job) = self.jobs.try_recv() {
-            let device_id = job.device_id().clone();
-            let queue = self.waiting.entry(device_id.clone()).or_default();
-            if queue.is_empty() {
-                self.turns.push_back(device_id);
-            }
-            queue.push_back(job);
+            self.place(job);
         }
     }
 
-    fn next(&mut self) -> Option<T> {
-        if let Some(job) = self.given_back.take() {
-            return Some(job);
+    fn place(&mut self, job: T) {
+        let name = job.device_id();
+        let device = match self.devices.get_mut(name) {
+            Some(device) => device,
+            None => self.devices.entry(name.clone()).or_insert_with(|| Device::new(self.batch)),
+        };
+        let name = device.waiting.is_empty().then(|| name.clone());
+        device.waiting.push_back(job);
+        if let Some(name) = name {
+            self.line_up(name);
         }
-        let device_id = self.turns.pop_front()?;
-        let queue = self.waiting.get_mut(&device_id).expect("each name in turns has a queue");
-        let job = queue.pop_front().expect("no queue is empty");
-        if queue.is_empty() {
-            self.waiting.remove(&device_id);
-        } else {
-            self.turns.push_back(device_id);
+    }
+
+    fn line_up(&mut self, name: Arc<str>) {
+        let device = self.devices.get_mut(&name).expect("who stands in line is known");
+        let is_live = device.waiting.len() + device.pace(self.batch) < BEHIND;
+        self.live_devices = self.live_devices + usize::from(is_live) - usize::from(device.is_live);
+        device.is_live = is_live;
+        if is_live { self.live.push_back(name) } else { self.behind.push_back(name) }
+    }
+
+    fn forget(&mut self) {
+        let batch = self.batch;
+        self.devices.retain(|_, device| !device.waiting.is_empty() || batch - device.at < FORGOTTEN_AFTER);
+        self.live_devices = self.devices.values().filter(|device| device.is_live).count();
+    }
+
+    fn take(&mut self, name: Arc<str>) -> T {
+        let device = self.devices.get_mut(&name).expect("who stands in line is known");
+        let job = device.waiting.pop_front().expect("who stands in line has something waiting");
+        device.pace = device.pace(self.batch) + 1;
+        device.at = self.batch;
+        if !device.waiting.is_empty() {
+            self.line_up(name);
         }
-        Some(job)
+        job
+    }
+}
+
+impl<T> Device<T> {
+    fn new(batch: u64) -> Self {
+        Device { waiting: VecDeque::new(), pace: 0, at: batch, is_live: false }
+    }
+
+    /// How much it has sent of late, seen from `batch`.
+    fn pace(&self, batch: u64) -> usize {
+        u32::try_from(batch - self.at).ok().and_then(|batches| self.pace.checked_shr(batches)).unwrap_or(0)
     }
 }
 
@@ -114,7 +209,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, PartialEq)]
-    struct Told(Arc<str>, u32);
+    struct Told(Arc<str>, usize);
 
     impl OfDevice for Told {
         fn device_id(&self) -> &Arc<str> {
@@ -122,70 +217,122 @@ mod tests {
         }
     }
 
-    const ROWS_MAX: usize = 4;
-
     fn turns() -> (UnboundedSender<Told>, Turns<Told>) {
         let (jobs, queue) = unbounded_channel();
-        (jobs, Turns::new(queue, ROWS_MAX))
+        (jobs, Turns::new(queue))
     }
 
-    fn send(jobs: &UnboundedSender<Told>, device: &str, numbers: std::ops::Range<u32>) {
+    fn send(jobs: &UnboundedSender<Told>, device: &str, numbers: std::ops::Range<usize>) {
         numbers.for_each(|number| jobs.send(Told(device.into(), number)).unwrap());
     }
 
-    /// The next batch, as the writer takes it.
-    async fn batch(turns: &mut Turns<Told>) -> String {
-        let mut batch = vec![turns.recv().await.unwrap()];
-        while batch.len() < ROWS_MAX
-            && let Some(next) = turns.try_recv()
-        {
-            batch.push(next);
-        }
+    /// The next batch of up to `rows_max`, as the writer takes it.
+    async fn batch(turns: &mut Turns<Told>, rows_max: usize) -> Vec<Told> {
+        assert!(turns.wait().await);
+        turns.begin();
+        std::iter::from_fn(|| turns.try_recv()).take(rows_max).collect()
+    }
+
+    fn text(batch: &[Told]) -> String {
         batch.iter().map(|Told(device, number)| format!("{device}{number}")).collect::<Vec<_>>().join(" ")
     }
 
-    #[tokio::test]
-    async fn what_one_batch_takes_comes_as_it_came() {
-        let (jobs, mut turns) = turns();
-        send(&jobs, "a", 0..3);
-        send(&jobs, "b", 0..1);
-        assert_eq!(batch(&mut turns).await, "a0 a1 a2 b0");
+    fn count(batch: &[Told], device: &str) -> usize {
+        batch.iter().filter(|told| *told.0 == *device).count()
     }
 
     #[tokio::test]
-    async fn beyond_a_batch_each_device_has_its_turn() {
+    async fn each_device_has_its_turn() {
         let (jobs, mut turns) = turns();
         send(&jobs, "a", 0..6);
         send(&jobs, "b", 0..3);
-        assert_eq!(batch(&mut turns).await, "a0 b0 a1 b1");
+        assert_eq!(text(&batch(&mut turns, 4).await), "a0 b0 a1 b1");
         send(&jobs, "c", 0..1);
-        assert_eq!(batch(&mut turns).await, "a2 b2 c0 a3", "a live one waits for no backlog");
-        assert_eq!(batch(&mut turns).await, "a4 a5");
+        assert_eq!(text(&batch(&mut turns, 4).await), "a2 b2 c0 a3", "a live one waits for no backlog");
+        assert_eq!(text(&batch(&mut turns, 4).await), "a4 a5");
     }
 
     #[tokio::test]
-    async fn what_is_given_back_comes_first_and_holds_up_nobody() {
+    async fn while_all_are_behind_a_batch_takes_what_there_is() {
+        let (jobs, mut turns) = turns();
+        send(&jobs, "a", 0..500);
+        send(&jobs, "b", 0..500);
+        assert_eq!(batch(&mut turns, 4096).await.len(), 1000);
+        assert!(!turns.is_left_over());
+    }
+
+    #[tokio::test]
+    async fn beside_a_live_device_a_batch_takes_little_of_those_that_are_behind() {
+        let (jobs, mut turns) = turns();
+        send(&jobs, "behind", 0..10 * FORGOTTEN_AFTER as usize * BESIDE_LIVE_MAX);
+        send(&jobs, "live", 0..2);
+        let first = batch(&mut turns, 4096).await;
+        assert_eq!((count(&first, "live"), count(&first, "behind")), (2, BESIDE_LIVE_MAX));
+        assert_eq!(text(&first[..2]), "live0 live1", "what waits for the least goes first");
+        assert!(turns.is_left_over());
+        let second = batch(&mut turns, 4096).await;
+        assert_eq!(text(&second[..1]), format!("behind{BESIDE_LIVE_MAX}"), "each in its order");
+        assert_eq!(second.len(), BESIDE_LIVE_MAX, "it may send again at any moment");
+        let mut batches = 2;
+        while batch(&mut turns, 4096).await.len() == BESIDE_LIVE_MAX {
+            batches += 1;
+        }
+        assert!(
+            (FORGOTTEN_AFTER..=2 * FORGOTTEN_AFTER).contains(&batches),
+            "once it is forgotten, more is taken: {batches}"
+        );
+        assert_eq!(turns.devices.len(), 1);
+    }
+
+    /// A fleet that has begun at once is behind as a whole, and none of it has to be spared.
+    #[tokio::test]
+    async fn who_has_fallen_behind_is_live_no_more() {
+        let (jobs, mut turns) = turns();
+        send(&jobs, "a", 0..1);
+        send(&jobs, "b", 0..1);
+        assert_eq!(batch(&mut turns, 4096).await.len(), 2);
+        send(&jobs, "a", 1..100);
+        send(&jobs, "b", 1..100);
+        assert_eq!(batch(&mut turns, 4096).await.len(), 198);
+        send(&jobs, "a", 100..101);
+        send(&jobs, "b", 100..200);
+        assert_eq!(batch(&mut turns, 4096).await.len(), 101, "one that had much a moment ago has not caught up yet");
+    }
+
+    #[tokio::test]
+    async fn who_has_caught_up_is_live_again() {
+        let (jobs, mut turns) = turns();
+        send(&jobs, "a", 0..100);
+        batch(&mut turns, 4096).await;
+        for number in 100..110 {
+            send(&jobs, "a", number..number + 1);
+            batch(&mut turns, 4096).await;
+        }
+        send(&jobs, "b", 0..1000);
+        assert_eq!(batch(&mut turns, 4096).await.len(), BESIDE_LIVE_MAX);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_back_comes_first() {
         let (jobs, mut turns) = turns();
         send(&jobs, "a", 0..9);
-        let first = turns.recv().await.unwrap();
+        let first = batch(&mut turns, 1).await.pop().unwrap();
         turns.give_back(first);
         send(&jobs, "b", 0..1);
-        assert_eq!(batch(&mut turns).await, "a0 a1 b0 a2");
+        assert_eq!(text(&batch(&mut turns, 4).await), "a0 b0 a1 a2");
     }
 
     #[tokio::test]
     async fn when_it_is_closed_all_that_waits_is_given_out() {
         let (jobs, mut turns) = turns();
-        send(&jobs, "a", 0..6);
-        let first = turns.recv().await.unwrap();
+        send(&jobs, "a", 0..100);
+        send(&jobs, "live", 0..1);
+        let first = batch(&mut turns, 1).await.pop().unwrap();
         turns.give_back(first);
         send(&jobs, "b", 0..2);
         turns.close();
         assert!(jobs.send(Told("c".into(), 0)).is_err());
-        let mut rest = Vec::from_iter(std::iter::from_fn(|| turns.try_recv()));
-        rest.sort_by_key(|Told(device, number)| (device.clone(), *number));
-        let expected = (0..6).map(|number| ("a", number)).chain([("b", 0), ("b", 1)]);
-        assert!(rest.into_iter().eq(expected.map(|(device, number)| Told(device.into(), number))));
-        assert!(turns.recv().await.is_none());
+        assert_eq!(std::iter::from_fn(|| turns.try_recv()).count(), 103);
+        assert!(!turns.wait().await);
     }
 }

@@ -108,7 +108,7 @@ impl Writer {
         let (verified, published) = mpsc::channel(VERIFIED_BATCHES_MAX);
         let Config { batch_rows_max, batch_bytes_max, retry_delay_max, .. } = *config;
         let company = Arc::<Company>::default();
-        let queue = Queue::new(Turns::new(jobs, batch_rows_max), batch_rows_max, batch_bytes_max, company.clone());
+        let queue = Queue::new(Turns::new(jobs), batch_rows_max, batch_bytes_max, company.clone());
         let outage = Outage::over(spool, registry);
         let ready = ready.clone();
         ready.set(Part::Writer, true);

@@ -53,18 +53,18 @@ impl Queue {
     /// What is waiting, up to the bounds; none: nothing will come any more. Dropping the future loses nothing.
     pub(super) async fn next(&mut self) -> Option<Batch> {
         if self.making.entries.is_empty() {
-            let first = self.jobs.recv().await?;
-            self.making_bytes = self.making.take(first);
+            if !self.jobs.wait().await {
+                return None;
+            }
+            self.jobs.begin();
+            self.making_bytes = 0;
         }
         let company = self.company.clone();
         let patience = tokio::time::sleep(COMPANY_WAIT_MAX);
         tokio::pin!(patience);
         while self.fill() && self.making.entries.len() < company.wanted() {
             tokio::select! {
-                job = self.jobs.recv() => match job {
-                    Some(job) => self.jobs.give_back(job),
-                    None => break,
-                },
+                is_more = self.jobs.wait_for_more() => if !is_more { break },
                 () = company.ended.notified() => {}
                 () = &mut patience => break,
             }
@@ -75,8 +75,9 @@ impl Queue {
     /// Takes what is there; whether there is room for more.
     fn fill(&mut self) -> bool {
         while self.making.entries.len() < self.batch_rows_max {
-            let Some(job) = self.jobs.try_recv() else { return true };
-            if self.making_bytes + job.entry.size() > self.batch_bytes_max {
+            let Some(job) = self.jobs.try_recv() else { return !self.jobs.is_left_over() };
+            let is_first = self.making.entries.is_empty();
+            if !is_first && self.making_bytes + job.entry.size() > self.batch_bytes_max {
                 self.jobs.give_back(job);
                 return false;
             }
