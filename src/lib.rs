@@ -7,6 +7,7 @@
 //! | room | what happens there |
 //! |---|---|
 //! | [`edge`] | the door for clients: a socket, with TLS or a proxy's header or without, becomes packets; CONNECT becomes a login; one task a connection |
+//! | [`source`] | the other way in: messages of another broker, of which we are a client |
 //! | [`public`] | the public HTTP door: where tokens are fetched, and MQTT comes in a WebSocket |
 //! | [`admin`] | the operators' HTTP door: metrics, whether all is well, the level of the log |
 //! | [`broker`] | sessions, subscriptions, who gets what and who is online; pure but for its drivers |
@@ -20,7 +21,7 @@
 //! Around them: [`gateway`] builds the house and takes it down, [`cli`] is the command line (its `demo` alone knows the simulated
 //! devices of `firmware-sim`), [`config`] the settings
 //! ([`setting`] their vocabulary), [`shutdown`] the phases of the end, [`metrics`] how everything is counted, [`ready`] which part works,
-//! [`http`] the bounds of both HTTP doors, [`tls`] the certificates of all doors, [`proxy`] whom a proxy speaks for,
+//! [`http`] the bounds of both HTTP doors, [`fetch`] HTTP as a client, [`tls`] the certificates of all doors, [`proxy`] whom a proxy speaks for,
 //! [`limit`] bounds in time and by address. The envelope itself is a crate of its own, `sealgate-envelope`, which
 //! firmware uses too.
 
@@ -30,6 +31,7 @@ pub mod broker;
 pub mod cli;
 pub mod config;
 pub mod edge;
+pub mod fetch;
 pub mod gateway;
 pub mod http;
 pub mod ingest;
@@ -43,5 +45,6 @@ pub mod ready;
 pub mod seal;
 pub mod setting;
 pub mod shutdown;
+pub mod source;
 pub mod store;
 pub mod tls;

@@ -15,9 +15,11 @@ pub enum Part {
     Issuer,
     /// The doors for clients are open.
     Doors,
+    /// The broker that messages come from is subscribed to.
+    Source,
 }
 
-label! { Part as "part": Store = "store", Writer = "writer", Issuer = "issuer", Doors = "doors" }
+label! { Part as "part": Store = "store", Writer = "writer", Issuer = "issuer", Doors = "doors", Source = "source" }
 
 /// How each part is. Clones share it.
 #[derive(Clone)]
@@ -53,7 +55,7 @@ mod tests {
     #[test]
     fn what_has_said_nothing_is_not_ready() {
         let ready = Ready::new(&Registry::default());
-        assert_eq!(ready.missing(), ["store", "writer", "issuer", "doors"]);
+        assert_eq!(ready.missing(), ["store", "writer", "issuer", "doors", "source"]);
         Part::ALL.iter().for_each(|part| ready.set(*part, true));
         assert!(ready.missing().is_empty());
         ready.clone().set(Part::Writer, false);

@@ -11,6 +11,7 @@ mod demo;
 mod device;
 mod exit;
 mod export;
+mod ingest;
 mod inspect;
 mod integrity;
 mod log;
@@ -92,6 +93,8 @@ enum Command {
     Client(client::Arguments),
     /// Look at what was refused, release it, or clear it away.
     Quarantine(quarantine::Arguments),
+    /// Take messages in from a broker of your own, beside other such workers.
+    Ingest(ingest::Arguments),
     /// Take readings out of the database.
     Export(export::Arguments),
     /// Open all that is stored again, and say what does not fit.
@@ -113,6 +116,7 @@ impl Command {
             Command::Device(arguments) => arguments.run(settings),
             Command::Client(arguments) => arguments.run(settings),
             Command::Quarantine(arguments) => arguments.run(settings),
+            Command::Ingest(arguments) => arguments.run(settings),
             Command::Export(arguments) => arguments.run(settings),
             Command::Verify(arguments) => arguments.run(settings),
             Command::CheckConfig(arguments) => arguments.run(settings),

@@ -9,7 +9,7 @@ use tracing::info;
 use super::settings::Settings;
 use super::{Done, Exit, log, output};
 use crate::config::Config;
-use crate::gateway::{Addresses, Gateway};
+use crate::gateway::{Addresses, Gateway, StartError};
 use crate::shutdown::{self, Shutdown, Signals};
 
 #[derive(Args)]
@@ -25,26 +25,31 @@ pub(super) struct Arguments {}
 
 impl Arguments {
     pub(super) fn run(self, settings: &Settings) -> Done {
-        let config = settings.load()?;
-        log::start(config.log);
-        // A socket for each client: systems start programs with a soft limit of 1,024, and let them raise it.
-        let _ = rlimit::increase_nofile_limit(u64::MAX);
-        let runtime = Runtime::new()?;
-        let done = runtime.block_on(serve(config));
-        // What was told to stop at once must not be waited for here.
-        runtime.shutdown_background();
-        done
+        run(settings, async |config| Gateway::start(config).await)
     }
 }
 
-async fn serve(config: Config) -> Done {
+/// A gateway, or a part of one, as a process.
+pub(super) fn run(settings: &Settings, start: impl AsyncFnOnce(Config) -> Result<Gateway, StartError>) -> Done {
+    let config = settings.load()?;
+    log::start(config.log);
+    // A socket for each client: systems start programs with a soft limit of 1,024, and let them raise it.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
+    let runtime = Runtime::new()?;
+    let done = runtime.block_on(serve(config, start));
+    // What was told to stop at once must not be waited for here.
+    runtime.shutdown_background();
+    done
+}
+
+async fn serve(config: Config, start: impl AsyncFnOnce(Config) -> Result<Gateway, StartError>) -> Done {
     let mut signals = Signals::install()?;
     let shutdown = Shutdown::new();
     tokio::spawn(shutdown::watch(shutdown.clone(), config.shutdown.clone(), async move || signals.next().await));
 
     let data_dir = config.store.data_dir.clone();
     let gateway = tokio::select! {
-        started = Gateway::start(config) => started?.with_log_level(log::LEVEL),
+        started = start(config) => started?.with_log_level(log::LEVEL),
         () = shutdown.draining() => return Ok(Exit::Done),
     };
     announce(&gateway.addresses(), &data_dir);
@@ -56,13 +61,16 @@ async fn serve(config: Config) -> Done {
 ///
 /// Whoever closed standard output does not want to know; the gateway serves all the same.
 fn announce(addresses: &Addresses, data_dir: &Path) {
-    let Addresses { mqtt, mqtts, public, public_tls, admin } = addresses;
-    let public_over_tls = public_tls.map(|address| format!("https listening on {address}\n")).unwrap_or_default();
-    let over_tls = mqtts.map(|address| format!("mqtts listening on {address}\n")).unwrap_or_default();
-    info!(%mqtt, %public, %admin, data = %data_dir.display(), "The gateway listens.");
-    let data_dir = data_dir.display();
-    let lines = format!(
-        "mqtt listening on {mqtt}\n{over_tls}public http listening on {public}\n{public_over_tls}admin http listening on {admin}\ndata in {data_dir}\nready"
-    );
-    let _ = output::line(&lines);
+    let Addresses { mqtt, mqtts, public, public_tls, admin } = *addresses;
+    let doors =
+        [("mqtt", mqtt), ("mqtts", mqtts), ("public http", public), ("https", public_tls), ("admin http", admin)];
+    let listening = doors.into_iter().filter_map(|(door, address)| Some((door, address?)));
+    let lines: String = listening
+        .map(|(door, address)| {
+            info!(door, %address, "The gateway listens.");
+            format!("{door} listening on {address}\n")
+        })
+        .collect();
+    info!(data = %data_dir.display(), "The data are here.");
+    let _ = output::line(&format!("{lines}data in {}\nready", data_dir.display()));
 }

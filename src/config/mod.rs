@@ -33,6 +33,8 @@ pub struct Config {
     pub seal: crate::seal::Config,
     /// The pipeline.
     pub ingest: crate::ingest::Config,
+    /// Another broker.
+    pub source: crate::source::Config,
     /// The data directory and the quarantine.
     pub store: crate::store::Config,
     /// Which database.
@@ -73,6 +75,7 @@ impl Config {
             admin,
             seal,
             ingest,
+            source,
             store,
             database,
             proof,
@@ -87,6 +90,7 @@ impl Config {
             ("admin", admin.mistakes()),
             ("seal", seal.mistakes()),
             ("ingest", ingest.mistakes()),
+            ("source", source.mistakes()),
             ("store", store.mistakes()),
             ("store", store.misfits(database)),
             ("database", database.mistakes()),

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use tokio::net::TcpListener;
 
-use super::StartError;
+use super::{Addresses, Role, StartError};
+use crate::config::Config;
+use crate::ingest::Source;
 use crate::{edge, http, public, tls};
 
 /// A listener at the address that a key names, and where it listens.
@@ -16,16 +18,44 @@ pub(super) async fn bind(key: &'static str, address: SocketAddr) -> Result<(TcpL
     Ok((socket, bound))
 }
 
-/// The bound sockets of the door for clients.
-pub(super) struct EdgeDoors {
-    pub(super) sockets: Vec<edge::Socket>,
-    pub(super) mqtt: SocketAddr,
-    pub(super) mqtts: Option<SocketAddr>,
+/// All doors but the operators', as far as there are any.
+pub(super) struct Doors {
+    pub(super) addresses: Addresses,
+    pub(super) edge: Option<Vec<edge::Socket>>,
+    pub(super) public: Option<Vec<http::Socket>>,
     pub(super) identities: Vec<(&'static str, tls::Identity)>,
 }
 
+impl Doors {
+    /// Binds those that a process of this role has.
+    pub(super) async fn bind(config: &Config, role: Role) -> Result<Self, StartError> {
+        let mut doors = Doors { addresses: Addresses::default(), edge: None, public: None, identities: Vec::new() };
+        if config.ingest.source == Source::Edge {
+            let EdgeDoors { sockets, mqtt, mqtts, identities } = EdgeDoors::bind(&config.edge).await?;
+            (doors.addresses.mqtt, doors.addresses.mqtts) = (Some(mqtt), mqtts);
+            doors.edge = Some(sockets);
+            doors.identities.extend(identities);
+        }
+        if role == Role::Whole {
+            let PublicDoors { sockets, address, tls_address, identity } = PublicDoors::bind(&config.public).await?;
+            (doors.addresses.public, doors.addresses.public_tls) = (Some(address), tls_address);
+            doors.public = Some(sockets);
+            doors.identities.extend(identity);
+        }
+        Ok(doors)
+    }
+}
+
+/// The bound sockets of the door for clients.
+struct EdgeDoors {
+    sockets: Vec<edge::Socket>,
+    mqtt: SocketAddr,
+    mqtts: Option<SocketAddr>,
+    identities: Vec<(&'static str, tls::Identity)>,
+}
+
 impl EdgeDoors {
-    pub(super) async fn bind(config: &edge::Config) -> Result<Self, StartError> {
+    async fn bind(config: &edge::Config) -> Result<Self, StartError> {
         let (listener, mqtt) = bind("edge.listen", config.listen).await?;
         let plain = edge::Socket { listener, transport: edge::Transport::Tcp, proxy_protocol: config.proxy_protocol };
         let mut doors = EdgeDoors { sockets: vec![plain], mqtt, mqtts: None, identities: Vec::new() };
@@ -41,15 +71,15 @@ impl EdgeDoors {
 }
 
 /// The bound sockets of the public HTTP listener.
-pub(super) struct PublicDoors {
-    pub(super) sockets: Vec<http::Socket>,
-    pub(super) address: SocketAddr,
-    pub(super) tls_address: Option<SocketAddr>,
-    pub(super) identity: Option<(&'static str, tls::Identity)>,
+struct PublicDoors {
+    sockets: Vec<http::Socket>,
+    address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    identity: Option<(&'static str, tls::Identity)>,
 }
 
 impl PublicDoors {
-    pub(super) async fn bind(config: &public::Config) -> Result<Self, StartError> {
+    async fn bind(config: &public::Config) -> Result<Self, StartError> {
         let (listener, address) = bind("public.listen", config.listen).await?;
         let sockets = vec![http::Socket { listener, proxy_protocol: config.proxy_protocol, identity: None }];
         let mut doors = PublicDoors { sockets, address, tls_address: None, identity: None };

@@ -20,7 +20,8 @@ pub(super) struct Watch {
     /// The version of the registry before which nothing was remembered.
     pub(super) known: i64,
     pub(super) guard: Arc<Guard>,
-    pub(super) auth: Auth,
+    /// None where nobody logs in here.
+    pub(super) auth: Option<Auth>,
     pub(super) ready: Ready,
 }
 
@@ -34,7 +35,9 @@ impl Watch {
             match version {
                 Ok(version) if std::mem::replace(&mut self.known, version) != version => {
                     self.guard.registry_changed();
-                    self.auth.registry_changed();
+                    if let Some(auth) = &self.auth {
+                        auth.registry_changed();
+                    }
                 }
                 Ok(_) => {}
                 Err(error) => warn!(%error, "The registry cannot be read."),

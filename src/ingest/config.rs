@@ -10,6 +10,8 @@ use crate::setting::{Mistake, outside};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Where messages come from.
+    pub source: Source,
     /// Messages in one transaction at most.
     pub batch_rows_max: usize,
     /// Bytes of envelopes in one transaction at most; a single larger envelope still goes, alone.
@@ -24,9 +26,22 @@ pub struct Config {
     pub retry_window: Duration,
 }
 
+/// Where messages come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Our own door: `[edge]`.
+    Edge,
+    /// Another broker, of which we are a client: `[source]`.
+    Mqtt,
+    /// The broker rumqttd in this process, if it is built in.
+    Rumqttd,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
+            source: Source::Edge,
             batch_rows_max: 4096,
             batch_bytes_max: 8 * 1024 * 1024,
             in_flight_bytes_max: 256 * 1024 * 1024,
@@ -39,7 +54,11 @@ impl Default for Config {
 impl Config {
     /// What is wrong with values that are well-formed: each with its key.
     pub fn mistakes(&self) -> Vec<Mistake> {
+        let is_missing = self.source == Source::Rumqttd && cfg!(not(feature = "rumqttd"));
         let found = [
+            is_missing.then(|| {
+                ("source", "this program is built without rumqttd; build it with `--features rumqttd`".to_owned())
+            }),
             outside("batch_rows_max", self.batch_rows_max, 1..=1_000_000),
             outside("batch_bytes_max", self.batch_bytes_max, 1..=1024 * 1024 * 1024),
             outside("in_flight_bytes_max", self.in_flight_bytes_max, 1024 * 1024..=usize::MAX),

@@ -11,6 +11,7 @@
 mod budget;
 pub mod config;
 pub mod content;
+mod intake;
 mod ledger;
 mod metrics;
 mod notary;
@@ -20,9 +21,10 @@ mod reopen;
 mod turns;
 mod writer;
 
-pub use crate::seal::{Encoding, Reason};
+pub use crate::seal::{DeviceId, Encoding, Reason};
 pub use budget::{Budget, Permit, Share};
-pub use config::Config;
+pub use config::{Config, Source};
+pub use intake::Intake;
 pub use ledger::{Cause, Counts, EncodingLabel, Inbox, Ledger, Origin, Receipt, Settled};
 pub use metrics::Metrics;
 pub use notary::{Due, Notary};

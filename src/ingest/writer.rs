@@ -58,6 +58,14 @@ pub struct Wanted {
     pub receipts: Arc<AtomicBool>,
 }
 
+impl Wanted {
+    /// All of it as long as we run, or nothing.
+    pub fn always(is_wanted: bool) -> Self {
+        let wanted = || Arc::new(AtomicBool::new(is_wanted));
+        Wanted { readings: wanted(), receipts: wanted() }
+    }
+}
+
 /// Where it is got.
 pub struct Outlets {
     /// The readings of what was stored, batch by batch.

@@ -51,6 +51,9 @@ pub enum LoadError {
         /// What is wrong.
         source: rustls::Error,
     },
+    /// The library knows no version of TLS.
+    #[error("no version of TLS can be spoken: {0}")]
+    Versions(rustls::Error),
     /// The authorities cannot be used.
     #[error("{}: {source}", path.display())]
     ClientCa {
@@ -117,17 +120,17 @@ impl Files {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     std::fs::read(path).map_err(|source| LoadError::File { path: path.to_owned(), source })
 }
 
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let found = found.ok().filter(|found| !found.is_empty());
     found.ok_or_else(|| LoadError::Empty { path: path.to_owned(), what: "certificate" })
 }
 
-fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, LoadError> {
+pub(super) fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, LoadError> {
     let mut roots = RootCertStore::empty();
     let (good, _) = roots.add_parsable_certificates(certificates(path, pem)?);
     match good {

@@ -1,4 +1,5 @@
-//! TLS for every listener: who we are, whom we ask for a certificate, and how that changes while we run.
+//! TLS for every listener: who we are, whom we ask for a certificate, and how that changes while we run. And TLS towards others
+//! ([`client_config`]).
 //!
 //! An [`Identity`] is a certificate chain with its key, TLS 1.2 and 1.3, and, if asked for, the authorities that a client's own
 //! certificate must come from; that is a check besides the token, never instead of it. When the files change, new handshakes use
@@ -6,6 +7,7 @@
 //!
 //! What is said over a connection is not known here, and neither is who may say it.
 
+mod client;
 mod files;
 mod metrics;
 
@@ -16,11 +18,13 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::interval;
 use tokio_rustls::TlsAcceptor;
+pub use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+pub use client::client_config;
 use files::Read;
 pub use files::{Files, LoadError};
 pub use metrics::Metrics;

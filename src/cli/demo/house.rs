@@ -1,6 +1,7 @@
 //! The demo's gateway: on free ports, with a database of its own that goes when the demo does.
 
 use std::fmt::Write as _;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,7 +22,9 @@ use crate::shutdown::{self, Shutdown};
 
 /// A gateway that runs.
 pub(super) struct House {
-    addresses: Addresses,
+    mqtt: SocketAddr,
+    public: SocketAddr,
+    admin: SocketAddr,
     data_dir: PathBuf,
     /// Removed at the end; none: the data are the caller's to keep.
     temporary: Option<Temporary>,
@@ -52,14 +55,16 @@ impl House {
         let shutdown = Shutdown::new();
         tokio::spawn(shutdown::watch(shutdown.clone(), config.shutdown.clone(), async || std::future::pending().await));
         let gateway = Gateway::start(config).await?;
-        let addresses = gateway.addresses();
+        let Addresses { mqtt: Some(mqtt), public: Some(public), admin: Some(admin), .. } = gateway.addresses() else {
+            return Err(anyhow!("the demo's devices come to a door of its own: leave out ingest.source").into());
+        };
         let running = tokio::spawn(gateway.run(shutdown.clone()));
-        Ok((House { addresses, data_dir, temporary, running, shutdown }, credentials))
+        Ok((House { mqtt, public, admin, data_dir, temporary, running, shutdown }, credentials))
     }
 
     /// Where everything is, a line each.
     pub(super) fn places(&self) -> String {
-        let Addresses { mqtt, public, admin, .. } = self.addresses;
+        let House { mqtt, public, admin, .. } = self;
         let mut lines = String::new();
         let fate = if self.temporary.is_some() { "   (removed at the end; --data DIR keeps it)" } else { "" };
         for (what, place) in [
@@ -76,8 +81,8 @@ impl House {
     /// The same settings for a fleet of this house.
     pub(super) fn point(&self, settings: Settings) -> Settings {
         Settings {
-            gateway: self.addresses.mqtt.to_string(),
-            token_url: format!("http://{}/oauth/token", self.addresses.public),
+            gateway: self.mqtt.to_string(),
+            token_url: format!("http://{}/oauth/token", self.public),
             ..settings
         }
     }
@@ -87,7 +92,7 @@ impl House {
         if self.running.is_finished() {
             return Err(anyhow!("the gateway has ended by itself").into());
         }
-        let page = firmware_sim::host::http::get(&format!("http://{}/metrics", self.addresses.admin)).await?;
+        let page = firmware_sim::host::http::get(&format!("http://{}/metrics", self.admin)).await?;
         Ok(Counted::of(&String::from_utf8_lossy(page.body())))
     }
 

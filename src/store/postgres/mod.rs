@@ -12,7 +12,6 @@ mod evidence;
 mod fault;
 mod integrity;
 mod keys;
-mod node;
 mod open;
 mod partitions;
 mod presence;
@@ -30,6 +29,7 @@ use super::commit::Fault;
 use super::directory::Files;
 use super::quarantine::Bounds;
 use super::{CommitError, Config, DatabaseConfig, Doubt, Entry, Mark, OpenError, Outcome, Seen, StoreError, Usage};
+use crate::store::node::node_id;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use std::io;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ impl Postgres {
         })?;
         open::open(&options, &place, database).await?;
         let pool = PgPoolOptions::new().max_connections(POOL_MAX).acquire_timeout(database.connect_timeout);
-        let node = node::id(&config.data_dir)?;
+        let node = node_id(&config.data_dir)?;
         let inner = Inner {
             node,
             pool: pool.connect_lazy_with(options.clone()),

@@ -1,4 +1,4 @@
-//! Which gateway this is, among those that share the database.
+//! Which gateway this is, among those that share the database or a broker.
 
 use crate::store::OpenError;
 use std::fs::{self, OpenOptions};
@@ -10,7 +10,7 @@ const FILE_NAME: &str = "node.id";
 const ID_BYTES: usize = 8;
 
 /// The name that this data directory has: made once, so that a gateway that starts again knows which devices were its own.
-pub(super) fn id(data_dir: &Path) -> Result<String, OpenError> {
+pub fn node_id(data_dir: &Path) -> Result<String, OpenError> {
     let path = data_dir.join(FILE_NAME);
     let named = read(&path).or_else(|error| match error.kind() {
         io::ErrorKind::NotFound => make(&path).and_then(|()| read(&path)),

@@ -1,0 +1,354 @@
+//! A connection to a broker, whichever version of MQTT it speaks: the client library's two faces as one.
+//!
+//! The library's event loop runs on a task of its own, which ends with the [`Connection`]: it cannot be dropped in the middle of a
+//! packet. A connection that has ended is not taken up again; the next one is a new [`Connection`], with the login of that time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::config::{BrokerUrl, Config, Version};
+use super::login::Login;
+use crate::tls::ClientConfig;
+
+/// Events that may wait for us; while they do, nothing is read.
+const EVENTS_MAX: usize = 64;
+/// How long a connection may take, its CONNACK included.
+const CONNECT_TIMEOUT_SECONDS: u64 = 10;
+/// 3.1.1 has no way to tell a broker what we do not want, and a message that we would not read would come again for ever.
+const PACKET_BYTES_MAX_V4: usize = 268_435_455 + 5;
+/// At 5.0 the broker keeps larger packets from us. An envelope is far smaller.
+const PACKET_BYTES_MAX_V5: u32 = 16 * 1024 * 1024;
+
+/// Who we are to the broker, and what we want of it.
+pub(super) struct Identity {
+    pub(super) client_id: String,
+    /// None: the session ends with the connection.
+    pub(super) session_expiry: Option<Duration>,
+    /// Requests that may wait for the event loop.
+    pub(super) requests_max: usize,
+}
+
+/// An open connection, or one that is about to open.
+pub(super) struct Connection {
+    client: Client,
+    events: mpsc::Receiver<Result<Event, Lost>>,
+    event_loop: AbortHandle,
+}
+
+/// What happens on it.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The broker has let us in.
+    Connected {
+        /// It knows of us, and delivers again what we have not acknowledged.
+        session_present: bool,
+    },
+    /// Its answer to our subscription: the QoS that it grants, or the code of its refusal.
+    Subscribed(Result<u8, u8>),
+    /// A message.
+    Message(Message),
+}
+
+/// A message that the broker has delivered.
+#[derive(Debug)]
+pub(super) struct Message {
+    pub(super) topic: Bytes,
+    pub(super) payload: Bytes,
+    /// None at QoS 0.
+    pub(super) packet_id: Option<u16>,
+    pub(super) is_redelivered: bool,
+}
+
+/// Why a connection has ended, or did not begin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Lost {
+    /// The broker said no.
+    #[error("the broker refuses the login: {0}")]
+    Refused(String),
+    /// The broker said goodbye.
+    #[error("the broker has ended the connection: {0}")]
+    Ended(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+enum Client {
+    V4(rumqttc::AsyncClient),
+    V5(rumqttc::v5::AsyncClient),
+}
+
+impl Connection {
+    /// Begins to connect.
+    pub(super) fn open(
+        config: &Config,
+        identity: &Identity,
+        login: &Login,
+        tls: &Option<Arc<ClientConfig>>,
+    ) -> Connection {
+        let (sender, events) = mpsc::channel(EVENTS_MAX);
+        let requests_max = identity.requests_max;
+        let (client, event_loop) = match config.version {
+            Version::V311 => {
+                let (client, event_loop) =
+                    rumqttc::AsyncClient::new(options_v4(config, identity, login, tls), requests_max);
+                (Client::V4(client), tokio::spawn(run_v4(event_loop, sender)))
+            }
+            Version::V5 => {
+                let (client, event_loop) =
+                    rumqttc::v5::AsyncClient::new(options_v5(config, identity, login, tls), requests_max);
+                (Client::V5(client), tokio::spawn(run_v5(event_loop, sender)))
+            }
+        };
+        Connection { client, events, event_loop: event_loop.abort_handle() }
+    }
+
+    /// The next event. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Result<Event, Lost> {
+        self.events.recv().await.unwrap_or_else(|| Err(Lost::Failed("the event loop has ended".to_owned())))
+    }
+
+    /// Asks for a subscription at QoS 1.
+    pub(super) fn subscribe(&self, filter: &str) -> bool {
+        match &self.client {
+            Client::V4(client) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).is_ok(),
+            Client::V5(client) => client.try_subscribe(filter, rumqttc::v5::mqttbytes::QoS::AtLeastOnce).is_ok(),
+        }
+    }
+
+    /// Acknowledges a message of QoS 1; false: there is no room, which ends the connection.
+    pub(super) fn acknowledge(&self, packet_id: u16) -> bool {
+        match &self.client {
+            Client::V4(client) => {
+                let mut publish = rumqttc::Publish::new("", rumqttc::QoS::AtLeastOnce, Vec::new());
+                publish.pkid = packet_id;
+                client.try_ack(&publish).is_ok()
+            }
+            Client::V5(client) => {
+                let mut publish = rumqttc::v5::mqttbytes::v5::Publish::new(
+                    "",
+                    rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
+                    Bytes::new(),
+                    None,
+                );
+                publish.pkid = packet_id;
+                client.try_ack(&publish).is_ok()
+            }
+        }
+    }
+
+    /// Publishes, as soon as the broker takes it; false: the connection is over.
+    pub(super) async fn publish(&mut self, topic: String, payload: Bytes, at_least_once: bool) -> bool {
+        tokio::select! {
+            is_taken = self.client.publish(topic, payload, at_least_once) => is_taken,
+            _ = ended(&mut self.events) => false,
+        }
+    }
+
+    /// Waits for the connection's end, where nothing else is awaited of it.
+    pub(super) async fn ended(&mut self) -> Lost {
+        ended(&mut self.events).await
+    }
+
+    /// Says goodbye when everything before it has been sent. The end of the connection comes as an event.
+    pub(super) fn say_goodbye(&self) {
+        // Without room for it the connection just ends.
+        match &self.client {
+            Client::V4(client) => drop(client.try_disconnect()),
+            Client::V5(client) => drop(client.try_disconnect()),
+        }
+    }
+}
+
+async fn ended(events: &mut mpsc::Receiver<Result<Event, Lost>>) -> Lost {
+    loop {
+        match events.recv().await {
+            Some(Ok(_)) => {}
+            Some(Err(lost)) => return lost,
+            None => return Lost::Failed("the event loop has ended".to_owned()),
+        }
+    }
+}
+
+impl Client {
+    async fn publish(&self, topic: String, payload: Bytes, at_least_once: bool) -> bool {
+        match self {
+            Client::V4(client) => {
+                let qos = if at_least_once { rumqttc::QoS::AtLeastOnce } else { rumqttc::QoS::AtMostOnce };
+                client.publish_bytes(topic, qos, false, payload).await.is_ok()
+            }
+            Client::V5(client) => {
+                use rumqttc::v5::mqttbytes::QoS;
+                let qos = if at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+                client.publish(topic, qos, false, payload).await.is_ok()
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.event_loop.abort();
+    }
+}
+
+fn options_v4(
+    config: &Config,
+    identity: &Identity,
+    login: &Login,
+    tls: &Option<Arc<ClientConfig>>,
+) -> rumqttc::MqttOptions {
+    let BrokerUrl { host, port, .. } = &config.url;
+    let mut options = rumqttc::MqttOptions::new(&identity.client_id, host, *port);
+    options.set_keep_alive(config.keep_alive);
+    options.set_clean_session(identity.session_expiry.is_none());
+    options.set_manual_acks(true);
+    options.set_max_packet_size(PACKET_BYTES_MAX_V4, PACKET_BYTES_MAX_V4);
+    if let Some((user, password)) = login.parts() {
+        options.set_credentials(user, password);
+    }
+    if let Some(tls) = tls {
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())));
+    }
+    options
+}
+
+fn options_v5(
+    config: &Config,
+    identity: &Identity,
+    login: &Login,
+    tls: &Option<Arc<ClientConfig>>,
+) -> rumqttc::v5::MqttOptions {
+    let BrokerUrl { host, port, .. } = &config.url;
+    let mut options = rumqttc::v5::MqttOptions::new(&identity.client_id, host, *port);
+    options.set_keep_alive(config.keep_alive);
+    options.set_clean_start(identity.session_expiry.is_none());
+    options.set_manual_acks(true);
+    options.set_connection_timeout(CONNECT_TIMEOUT_SECONDS);
+    options.set_receive_maximum(Some(config.receive_maximum));
+    options.set_max_packet_size(Some(PACKET_BYTES_MAX_V5));
+    let expiry = identity.session_expiry.map(|expiry| u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX));
+    options.set_session_expiry_interval(Some(expiry.unwrap_or(0)));
+    options.set_network_options(network());
+    if let Some((user, password)) = login.parts() {
+        options.set_credentials(user, password);
+    }
+    if let Some(tls) = tls {
+        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(tls.clone())));
+    }
+    options
+}
+
+/// Acknowledgements are small, and are not to wait for each other.
+fn network() -> NetworkOptions {
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    network
+}
+
+async fn run_v4(mut event_loop: rumqttc::EventLoop, events: mpsc::Sender<Result<Event, Lost>>) {
+    let mut options = network();
+    options.set_connection_timeout(CONNECT_TIMEOUT_SECONDS);
+    event_loop.set_network_options(options);
+    loop {
+        let event = match event_loop.poll().await {
+            Ok(rumqttc::Event::Incoming(packet)) => event_v4(packet),
+            Ok(rumqttc::Event::Outgoing(rumqttc::Outgoing::Disconnect)) => Some(Err(Lost::Ended("we have".to_owned()))),
+            Ok(rumqttc::Event::Outgoing(_)) => None,
+            Err(rumqttc::ConnectionError::ConnectionRefused(code)) => Some(Err(Lost::Refused(format!("{code:?}")))),
+            Err(error) => Some(Err(Lost::Failed(error.to_string()))),
+        };
+        if !hand_out(event, &events).await {
+            return;
+        }
+    }
+}
+
+async fn run_v5(mut event_loop: rumqttc::v5::EventLoop, events: mpsc::Sender<Result<Event, Lost>>) {
+    use rumqttc::v5::{ConnectionError, Event as Polled, StateError};
+    loop {
+        let event = match event_loop.poll().await {
+            Ok(Polled::Incoming(packet)) => event_v5(packet),
+            Ok(Polled::Outgoing(rumqttc::Outgoing::Disconnect)) => Some(Err(Lost::Ended("we have".to_owned()))),
+            Ok(Polled::Outgoing(_)) => None,
+            Err(ConnectionError::ConnectionRefused(code)) => Some(Err(Lost::Refused(format!("{code:?}")))),
+            Err(ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, reason_string })) => {
+                let reason = reason_string.map(|reason| format!(", {}", reason.escape_debug())).unwrap_or_default();
+                Some(Err(Lost::Ended(format!("{reason_code:?}{reason}"))))
+            }
+            Err(error) => Some(Err(Lost::Failed(error.to_string()))),
+        };
+        if !hand_out(event, &events).await {
+            return;
+        }
+    }
+}
+
+/// Whether there is more to come, and somebody to hear it.
+async fn hand_out(event: Option<Result<Event, Lost>>, events: &mpsc::Sender<Result<Event, Lost>>) -> bool {
+    let Some(event) = event else { return true };
+    let is_last = event.is_err();
+    events.send(event).await.is_ok() && !is_last
+}
+
+fn event_v4(packet: rumqttc::Packet) -> Option<Result<Event, Lost>> {
+    use rumqttc::{Packet, SubscribeReasonCode};
+    let event = match packet {
+        Packet::ConnAck(connack) => Event::Connected { session_present: connack.session_present },
+        Packet::SubAck(suback) => Event::Subscribed(match suback.return_codes.first() {
+            Some(SubscribeReasonCode::Success(qos)) => Ok(*qos as u8),
+            Some(SubscribeReasonCode::Failure) | None => Err(0x80),
+        }),
+        Packet::Publish(publish) => Event::Message(Message {
+            topic: Bytes::from(publish.topic),
+            payload: publish.payload,
+            packet_id: (publish.qos != rumqttc::QoS::AtMostOnce).then_some(publish.pkid),
+            is_redelivered: publish.dup,
+        }),
+        _ => return None,
+    };
+    Some(Ok(event))
+}
+
+fn event_v5(packet: rumqttc::v5::mqttbytes::v5::Packet) -> Option<Result<Event, Lost>> {
+    use rumqttc::v5::mqttbytes::QoS;
+    use rumqttc::v5::mqttbytes::v5::{Packet, SubscribeReasonCode};
+    let event = match packet {
+        Packet::ConnAck(connack) => Event::Connected { session_present: connack.session_present },
+        Packet::SubAck(suback) => Event::Subscribed(match suback.return_codes.first() {
+            Some(SubscribeReasonCode::Success(qos)) => Ok(*qos as u8),
+            Some(code) => Err(refusal_code(code)),
+            None => Err(0x80),
+        }),
+        Packet::Publish(publish) => Event::Message(Message {
+            topic: publish.topic,
+            payload: publish.payload,
+            packet_id: (publish.qos != QoS::AtMostOnce).then_some(publish.pkid),
+            is_redelivered: publish.dup,
+        }),
+        _ => return None,
+    };
+    Some(Ok(event))
+}
+
+/// MQTT 5.0, table 3-9.
+fn refusal_code(code: &rumqttc::v5::mqttbytes::v5::SubscribeReasonCode) -> u8 {
+    use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode as Code;
+    match code {
+        Code::Success(_) => 0,
+        Code::ImplementationSpecific => 0x83,
+        Code::NotAuthorized => 0x87,
+        Code::TopicFilterInvalid => 0x8f,
+        Code::PkidInUse => 0x91,
+        Code::QuotaExceeded => 0x97,
+        Code::SharedSubscriptionsNotSupported => 0x9e,
+        Code::SubscriptionIdNotSupported => 0xa1,
+        Code::WildcardSubscriptionsNotSupported => 0xa2,
+        Code::Failure | Code::Unspecified => 0x80,
+    }
+}

@@ -1,0 +1,172 @@
+//! What goes back through the broker: verified readings at QoS 0, and for each device what became of its messages, at QoS 1.
+//!
+//! A connection of its own: what waits here must not keep an acknowledgement from leaving. While it is down nothing is taken, and what
+//! the pipeline then has no room for it counts itself.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use tokio::time::{Instant as Deadline, sleep, sleep_until, timeout};
+use tracing::{info, warn};
+
+use super::backoff::{Backoff, draw};
+use super::broker::{Connection, Event, Identity};
+use super::login::Login;
+use super::{Config, Credentials, Metrics};
+use crate::ingest::{Due, Outlets, Verified, content};
+use crate::tls::ClientConfig;
+
+/// What may wait for the event loop.
+const REQUESTS_MAX: usize = 256;
+/// How long the last of it may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// From the first packet to the broker's answer.
+const ENTRY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Publishes what comes out of the pipeline.
+pub struct Publisher {
+    config: Config,
+    credentials: Arc<Credentials>,
+    tls: Option<Arc<ClientConfig>>,
+    metrics: Metrics,
+    client_id: String,
+}
+
+/// How a connection ended.
+enum Ended {
+    /// The pipeline has ended, and with it what there is to publish.
+    Finished,
+    /// Make another one.
+    Again,
+}
+
+impl Publisher {
+    /// To the broker of the settings; `name` is what this process is called where they give no name.
+    pub fn new(
+        config: Config,
+        name: &str,
+        credentials: Arc<Credentials>,
+        tls: Option<Arc<ClientConfig>>,
+        metrics: Metrics,
+    ) -> Self {
+        let client_id = format!("{}-publisher", config.client_id(name));
+        Publisher { config, credentials, tls, metrics, client_id }
+    }
+
+    /// Publishes until the pipeline has ended.
+    pub async fn run(self, mut outlets: Outlets) {
+        if !self.config.publish {
+            return ended_unheard(&mut outlets).await;
+        }
+        let mut backoff = Backoff::new(self.config.reconnect_delay_max);
+        loop {
+            let began = now();
+            match self.connected(&mut outlets).await {
+                Ended::Finished => return,
+                Ended::Again => backoff.went_well(now().saturating_duration_since(began)),
+            }
+            sleep(backoff.pause(draw())).await;
+        }
+    }
+
+    /// One connection.
+    async fn connected(&self, outlets: &mut Outlets) -> Ended {
+        let login = match self.credentials.login().await {
+            Ok(login) => login,
+            Err(failure) => {
+                warn!(%failure, "Nothing can be published to the broker.");
+                return Ended::Again;
+            }
+        };
+        let identity = Identity { client_id: self.client_id.clone(), session_expiry: None, requests_max: REQUESTS_MAX };
+        let mut connection = Connection::open(&self.config, &identity, &login, &self.tls);
+        match timeout(ENTRY_TIMEOUT, connection.next()).await {
+            Ok(Ok(Event::Connected { .. })) => info!("Readings and receipts are published to the broker."),
+            Ok(Err(lost)) => {
+                warn!(reason = %lost, "Nothing can be published to the broker.");
+                return Ended::Again;
+            }
+            Ok(Ok(_)) | Err(_) => return Ended::Again,
+        }
+        let ended = self.publish_all(&mut connection, outlets, &login).await;
+        connection.say_goodbye();
+        let _ = timeout(FAREWELL, connection.ended()).await;
+        ended
+    }
+
+    async fn publish_all(&self, connection: &mut Connection, outlets: &mut Outlets, login: &Login) -> Ended {
+        let renewed_at = login.life.map(|life| Deadline::from_std(life.renewed_at));
+        let (mut readings_over, mut receipts_over) = (false, false);
+        while !(readings_over && receipts_over) {
+            let messages = tokio::select! {
+                batch = outlets.verified.recv(), if !readings_over => match batch {
+                    Some(batch) => batch.iter().map(reading).collect(),
+                    None => { readings_over = true; continue }
+                },
+                batch = outlets.notary.next(), if !receipts_over => match batch {
+                    Some(batch) => batch.iter().flat_map(|due| receipts(outlets, due)).collect(),
+                    None => { receipts_over = true; continue }
+                },
+                lost = connection.ended() => {
+                    warn!(reason = %lost, "The connection to the broker for readings and receipts has ended.");
+                    return Ended::Again;
+                }
+                () = sleep_until(renewed_at.unwrap_or_else(Deadline::now)), if renewed_at.is_some() => return Ended::Again,
+            };
+            if !self.publish(connection, messages).await {
+                return Ended::Again;
+            }
+        }
+        Ended::Finished
+    }
+
+    /// False: the connection is over.
+    async fn publish(&self, connection: &mut Connection, messages: Vec<Outgoing>) -> bool {
+        let mut left = messages.len() as u64;
+        for Outgoing { topic, payload, at_least_once } in messages {
+            let sent = connection.publish(topic, payload, at_least_once).await;
+            if !sent {
+                self.metrics.unpublished.inc_by(left);
+                return false;
+            }
+            left -= 1;
+        }
+        true
+    }
+}
+
+struct Outgoing {
+    topic: String,
+    payload: Bytes,
+    at_least_once: bool,
+}
+
+fn reading(verified: &Verified) -> Outgoing {
+    let payload = Bytes::from(content::to_senml_json(&verified.readings));
+    Outgoing { topic: format!("readings/{}", verified.device_id), payload, at_least_once: false }
+}
+
+/// The receipts of one device. Who listens is the broker's to know.
+fn receipts(outlets: &Outlets, due: &Due) -> Vec<Outgoing> {
+    let sealed = outlets.notary.seal(due, now_ms());
+    let topic = format!("devices/{}/receipts", due.device_id());
+    sealed.into_iter().map(|payload| Outgoing { topic: topic.clone(), payload, at_least_once: true }).collect()
+}
+
+/// Nothing comes out where nothing is wanted.
+async fn ended_unheard(outlets: &mut Outlets) {
+    while outlets.verified.recv().await.is_some() {}
+    while outlets.notary.next().await.is_some() {}
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever publishes is a driver")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "whoever publishes is a driver")]
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,90 @@
+//! Whose message it is, by the topic that it came on, and whether it is this worker's.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use super::config::Part;
+use crate::ingest::DeviceId;
+
+/// What devices publish their envelopes on.
+const TELEMETRY: &str = "devices/+/telemetry/#";
+
+/// Characters that are kept of a name that no device can have.
+const FOREIGN_CHARS_MAX: usize = 63;
+
+/// The filter that a worker subscribes to. `#` matches the level above it too [MQTT-4.7.1-2].
+pub(super) fn filter(group: Option<&str>) -> String {
+    match group {
+        Some(group) => format!("$share/{group}/{TELEMETRY}"),
+        None => TELEMETRY.to_owned(),
+    }
+}
+
+/// Who is named in `devices/{id}/telemetry` or `devices/{id}/telemetry/{stream}`. The broker lets anything through that its rules do not
+/// forbid: what is no device's name becomes one that no device can have, and is refused, counted and kept like any unknown device's.
+pub(super) fn sender(topic: &[u8]) -> Arc<str> {
+    let text = String::from_utf8_lossy(topic);
+    let id = text.strip_prefix("devices/").and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    if id.parse::<DeviceId>().is_ok() {
+        return id.into();
+    }
+    let kept = id.chars().filter(|c| !c.is_control()).take(FOREIGN_CHARS_MAX);
+    std::iter::once('?').chain(kept).collect::<String>().into()
+}
+
+/// Whether a device is this part's, where workers split devices among themselves. All parts agree, whichever machine they run on.
+pub(super) fn is_of(part: Part, device_id: &str) -> bool {
+    let hash = Sha256::digest(device_id);
+    let number = hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    number % u64::from(part.of) == u64::from(part.number - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sender_is_the_level_after_devices() {
+        for topic in ["devices/pump-7/telemetry", "devices/pump-7/telemetry/fast", "devices/pump-7/telemetry/a/b"] {
+            assert_eq!(&*sender(topic.as_bytes()), "pump-7");
+        }
+    }
+
+    #[test]
+    fn what_is_no_devices_name_becomes_one_that_no_device_can_have() {
+        let long = "x".repeat(65);
+        for id in ["", "a b", "pümp", "a\u{7f}b", &long] {
+            let named = sender(format!("devices/{id}/telemetry").as_bytes());
+            assert!(
+                named.starts_with('?') && named.parse::<DeviceId>().is_err() && named.chars().count() <= 64,
+                "{named}"
+            );
+            assert!(!named.contains(char::is_control));
+        }
+        assert_eq!(&*sender(b"devices/\xff/telemetry"), "?\u{fffd}");
+        assert_eq!(&*sender(b"elsewhere"), "?");
+    }
+
+    #[test]
+    fn each_device_is_of_one_part_and_no_part_has_much_more_than_another() {
+        for of in [1, 2, 3, 7] {
+            let mut devices = vec![0; usize::try_from(of).unwrap()];
+            for device in 0..7000 {
+                let id = format!("device-{device}");
+                let parts: Vec<u32> = (1..=of).filter(|number| is_of(Part { number: *number, of }, &id)).collect();
+                assert_eq!(parts.len(), 1, "{id}");
+                devices[parts[0] as usize - 1] += 1;
+            }
+            let even = 7000 / of;
+            assert!(devices.iter().all(|count| (even * 8 / 10..=even * 12 / 10).contains(count)), "{devices:?}");
+        }
+    }
+
+    /// What runs on two machines has to agree, also after an update of one of them.
+    #[test]
+    fn the_split_is_the_same_for_ever() {
+        let of = |id| (1..=5).find(|number| is_of(Part { number: *number, of: 5 }, id)).unwrap();
+        assert_eq!(["pump-1", "pump-2", "van.7", "0"].map(of), [2, 5, 5, 1]);
+    }
+}
