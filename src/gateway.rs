@@ -26,6 +26,8 @@ use crate::proof::{self, Checkpointer};
 use crate::ready::{Part, Ready};
 use crate::seal::Guard;
 use crate::shutdown::{FAREWELL, Shutdown};
+#[cfg(feature = "rumqttd")]
+use crate::source;
 use crate::store::{self, Spool, Store, Upkeep};
 use crate::{admin, edge, public, tls};
 pub use cellar::{Cellar, StartError};
@@ -39,6 +41,8 @@ use watch::Watch;
 pub struct Addresses {
     /// MQTT; none: messages come from another broker.
     pub mqtt: Option<SocketAddr>,
+    /// MQTT 5, where that has an address of its own.
+    pub mqtt_v5: Option<SocketAddr>,
     /// MQTT over TLS, where there is a listener for it.
     pub mqtts: Option<SocketAddr>,
     /// The public HTTP listener; none: this process only takes messages in.
@@ -154,6 +158,14 @@ impl Gateway {
                 let listener = Box::new(edge::Listener::new(sockets, house));
                 Origin::Edge { listener, broker, store: store.clone() }
             }
+            #[cfg(feature = "rumqttd")]
+            (None, Some(auth)) if config.ingest.source == Source::Rumqttd => {
+                let (embedded, publications, v4, v5) =
+                    source::Embedded::start(&config.rumqttd, auth.clone(), ingest, &budget, &registry, ready.clone())
+                        .await?;
+                (addresses.mqtt, addresses.mqtt_v5) = (Some(v4), v5);
+                Origin::Embedded { embedded: Box::new(embedded), publications }
+            }
             _ => Origin::broker(&config, ingest, budget, &registry, &ready)?,
         };
         let public = auth.zip(public).map(|(auth, sockets)| {
@@ -191,6 +203,11 @@ impl Gateway {
     /// Where the doors are.
     pub fn addresses(&self) -> Addresses {
         self.addresses
+    }
+
+    /// What it promises less than its own door does.
+    pub fn caveats(&self) -> &'static [&'static str] {
+        self.origin.caveats()
     }
 
     /// The way in for streams that did not come through a door, where clients come to us.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use firmware_sim::host::{
-    Content, Credentials, Encodings, Fault, FaultRates, Fleet, GatewayPolicy, KeepUntil, Ledger, MqttVersions,
+    Content, Credentials, Encodings, Fault, FaultRates, Fleet, GatewayPolicy, KeepUntil, Ledger, MqttVersions, PubAck,
     Settings, Summary, Tally,
 };
 use humantime_serde::re::humantime::parse_duration;
@@ -59,6 +59,9 @@ struct Arguments {
     /// What lets a device drop its copy of a message; receipt: one on devices/ID/receipts, sealed by the gateway, that names it.
     #[arg(long, value_enum, default_value = "ack")]
     keep_until: KeepUntil,
+    /// What an acknowledgement means: that the gateway has committed, or that another broker has received.
+    #[arg(long, value_enum, default_value = "verdict")]
+    puback: PubAck,
     /// After how long without a receipt an acknowledged message is sent again.
     #[arg(long, value_parser = parse_duration, default_value = "10s")]
     receipt_timeout: Duration,
@@ -231,6 +234,7 @@ fn settings(arguments: &Arguments) -> Settings {
         window: arguments.window,
         seed: arguments.seed,
         keep_until: arguments.keep_until,
+        puback: arguments.puback,
         receipt_timeout: arguments.receipt_timeout,
         faults,
         policy: GatewayPolicy { age_max: arguments.age_max, future_tolerance: arguments.future_tolerance },

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use clap::Args;
 use tokio::runtime::Runtime;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::settings::Settings;
 use super::{Done, Exit, log, output};
@@ -52,7 +52,7 @@ async fn serve(config: Config, start: impl AsyncFnOnce(Config) -> Result<Gateway
         started = start(config) => started?.with_log_level(log::LEVEL),
         () = shutdown.draining() => return Ok(Exit::Done),
     };
-    announce(&gateway.addresses(), &data_dir);
+    announce(&gateway, &data_dir);
     gateway.run(shutdown).await?;
     Ok(Exit::Done)
 }
@@ -60,17 +60,27 @@ async fn serve(config: Config, start: impl AsyncFnOnce(Config) -> Result<Gateway
 /// Says where it listens, to whoever started it and to whoever reads the log.
 ///
 /// Whoever closed standard output does not want to know; the gateway serves all the same.
-fn announce(addresses: &Addresses, data_dir: &Path) {
-    let Addresses { mqtt, mqtts, public, public_tls, admin } = *addresses;
-    let doors =
-        [("mqtt", mqtt), ("mqtts", mqtts), ("public http", public), ("https", public_tls), ("admin http", admin)];
-    let listening = doors.into_iter().filter_map(|(door, address)| Some((door, address?)));
-    let lines: String = listening
-        .map(|(door, address)| {
-            info!(door, %address, "The gateway listens.");
-            format!("{door} listening on {address}\n")
-        })
-        .collect();
+fn announce(gateway: &Gateway, data_dir: &Path) {
+    let Addresses { mqtt, mqtt_v5, mqtts, public, public_tls, admin } = gateway.addresses();
+    let doors = [
+        ("mqtt", mqtt),
+        ("mqtt5", mqtt_v5),
+        ("mqtts", mqtts),
+        ("public http", public),
+        ("https", public_tls),
+        ("admin http", admin),
+    ];
+    let mut lines = Vec::new();
+    for (door, address) in doors {
+        let Some(address) = address else { continue };
+        info!(door, %address, "The gateway listens.");
+        lines.push(format!("{door} listening on {address}"));
+    }
+    for caveat in gateway.caveats() {
+        warn!("{caveat}.");
+        lines.push(format!("note: {caveat}"));
+    }
     info!(data = %data_dir.display(), "The data are here.");
-    let _ = output::line(&format!("{lines}data in {}\nready", data_dir.display()));
+    lines.push(format!("data in {}\nready", data_dir.display()));
+    let _ = output::line(&lines.join("\n"));
 }

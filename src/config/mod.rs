@@ -35,6 +35,8 @@ pub struct Config {
     pub ingest: crate::ingest::Config,
     /// Another broker.
     pub source: crate::source::Config,
+    /// The embedded broker.
+    pub rumqttd: crate::source::EmbeddedConfig,
     /// The data directory and the quarantine.
     pub store: crate::store::Config,
     /// Which database.
@@ -76,6 +78,7 @@ impl Config {
             seal,
             ingest,
             source,
+            rumqttd,
             store,
             database,
             proof,
@@ -91,6 +94,7 @@ impl Config {
             ("seal", seal.mistakes()),
             ("ingest", ingest.mistakes()),
             ("source", source.mistakes()),
+            ("rumqttd", rumqttd.mistakes()),
             ("store", store.mistakes()),
             ("store", store.misfits(database)),
             ("database", database.mistakes()),

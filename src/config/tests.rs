@@ -102,6 +102,7 @@ fn a_value_that_cannot_be_right_is_told_in_every_section() {
         ("seal.age_max", "0s"),
         ("ingest.batch_rows_max", "0"),
         ("source.workers", "0"),
+        ("rumqttd.connections_max", "0"),
         ("store.data_dir", ""),
         ("database.url", "mysql://localhost"),
         ("proof.checkpoint_interval", "0s"),

@@ -48,6 +48,10 @@ pub enum StartError {
     /// What a broker's certificate is checked with cannot be used.
     #[error("[source] tls_ca, tls_certificate or tls_key: {0}")]
     SourceTls(tls::LoadError),
+    /// The embedded broker does not start.
+    #[cfg(feature = "rumqttd")]
+    #[error(transparent)]
+    Embedded(#[from] source::EmbeddedError),
     /// `sealgate ingest` without a broker.
     #[error(
         "ingest.source is \"edge\": devices come to `sealgate serve` itself; set ingest.source = \"mqtt\" and [source] for a broker of your own"

@@ -22,6 +22,9 @@ pub(super) enum Origin {
     Edge { listener: Box<edge::Listener>, broker: Broker, store: Store },
     /// We are a client.
     Broker { subscriber: Subscriber, publisher: Publisher },
+    /// It is in this process, and not ours.
+    #[cfg(feature = "rumqttd")]
+    Embedded { embedded: Box<source::Embedded>, publications: source::Publications },
 }
 
 impl Origin {
@@ -51,6 +54,18 @@ impl Origin {
         match self {
             Origin::Edge { listener, .. } => Some(listener.entrance()),
             Origin::Broker { .. } => None,
+            #[cfg(feature = "rumqttd")]
+            Origin::Embedded { .. } => None,
+        }
+    }
+
+    /// What it promises less than our own door does.
+    pub(super) fn caveats(&self) -> &'static [&'static str] {
+        match self {
+            Origin::Edge { .. } => &[],
+            Origin::Broker { .. } => source::BROKER_CAVEATS,
+            #[cfg(feature = "rumqttd")]
+            Origin::Embedded { .. } => source::EMBEDDED_CAVEATS,
         }
     }
 
@@ -73,6 +88,11 @@ impl Origin {
             Origin::Broker { subscriber, publisher } => {
                 pipeline.spawn("outlets", publisher.run(outlets));
                 intake.spawn("source", subscriber.run(doors_close.clone()));
+            }
+            #[cfg(feature = "rumqttd")]
+            Origin::Embedded { embedded, publications } => {
+                pipeline.spawn("outlets", publications.run(outlets));
+                intake.spawn("rumqttd", embedded.run(doors_close.clone()));
             }
         }
     }

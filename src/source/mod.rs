@@ -11,6 +11,7 @@
 mod backoff;
 mod broker;
 mod config;
+mod embedded;
 mod login;
 mod metrics;
 mod publisher;
@@ -20,7 +21,25 @@ mod topic;
 mod window;
 
 pub use config::Config;
+pub use embedded::EmbeddedConfig;
+#[cfg(feature = "rumqttd")]
+pub use embedded::{Embedded, EmbeddedError, Publications};
 pub use login::{Credentials, LoginError};
 pub use metrics::Metrics;
 pub use publisher::Publisher;
 pub use subscriber::Subscriber;
+
+/// What another broker promises less than our own door does.
+pub const BROKER_CAVEATS: &[&str] = &[
+    "the broker acknowledges a message when it has received it: a device keeps it until its receipt says what became of it",
+    "who may connect, publish and subscribe there, and for how long, the broker decides",
+];
+
+/// What rumqttd in this process promises less.
+pub const EMBEDDED_CAVEATS: &[&str] = &[
+    "rumqttd acknowledges a message when it has received it: a device keeps it until its receipt says what became of it",
+    "rumqttd authorises no topics: every device may read and publish all of them",
+    "rumqttd ends no connection when its token ends",
+    "rumqttd overwrites what a subscriber has not read in time, and keeps nothing when it ends",
+    "rumqttd listens without TLS here: put a proxy before it that has it",
+];

@@ -38,6 +38,8 @@ pub struct Settings {
     pub boot_count: u32,
     /// What lets a device drop its copy of a message.
     pub keep_until: KeepUntil,
+    /// What an acknowledgement without a reason means.
+    pub puback: PubAck,
     /// How long after its acknowledgement a message waits for its receipt until it is sent again, if it is kept for one.
     pub receipt_timeout: Duration,
     /// What goes wrong, and how often.
@@ -69,6 +71,7 @@ impl Default for Settings {
             seed: 0,
             boot_count: 0,
             keep_until: KeepUntil::Ack,
+            puback: PubAck::Verdict,
             receipt_timeout: Duration::from_secs(10),
             faults: FaultRates::default(),
             policy: GatewayPolicy::default(),
@@ -172,6 +175,15 @@ pub enum MqttVersions {
     V5,
     /// One and the other in turn.
     Mixed,
+}
+
+/// What an acknowledgement without a reason means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PubAck {
+    /// Verified and committed: the broker is Sealgate. At 3.1.1 it says nothing all the same.
+    Verdict,
+    /// Received: the broker is another, and knows nothing of seals.
+    Received,
 }
 
 /// What lets a device drop its copy of a message.

@@ -16,7 +16,7 @@ use super::forge;
 use super::ledger::{Acknowledged, Ledger, sha256_hex};
 use super::link::{Answer, MqttVersion};
 use super::sensor::Sensors;
-use super::settings::{KeepUntil, Settings};
+use super::settings::{KeepUntil, PubAck, Settings};
 use super::tally::Tally;
 use crate::outbox::{Attempt, Publish};
 use crate::seal::Encoding;
@@ -211,6 +211,10 @@ impl Unit {
         };
         self.sent -= 1;
         self.tally.change(|counts| counts.unacknowledged -= 1);
+        let answer = match (answer, self.settings.puback) {
+            (Answer::Accepted, PubAck::Received) => &Answer::Silent,
+            _ => answer,
+        };
         match dropped {
             Some(envelope) => self.settle(packet_id, answer, envelope),
             None => self.wait_for_receipt(packet_id, answer),
