@@ -7,10 +7,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use sealgate::config::Config;
 use sealgate::edge::Entrance;
-use sealgate::gateway::Gateway;
+use sealgate::gateway::{Addresses, Gateway};
 use sealgate::shutdown::Shutdown;
 use tokio::io::DuplexStream;
 use tokio::runtime::Runtime;
@@ -30,13 +30,12 @@ pub(crate) fn be(data: &Path) -> Result<()> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     (config.edge.listen, config.public.listen, config.admin.listen) = (any, any, any);
     let gateway = gateways.block_on(Gateway::start(config))?;
-    let entrance = gateway.entrance();
-    let at = gateway.addresses();
+    let entrance = gateway.entrance().context("its clients come to itself")?;
+    let Addresses { mqtt: Some(mqtt), public: Some(public), admin: Some(admin), .. } = gateway.addresses() else {
+        bail!("a door is missing");
+    };
     gateways.spawn(gateway.run(Shutdown::new()));
-    println!(
-        "mqtt listening on {}\npublic http listening on {}\nadmin http listening on {}",
-        at.mqtt, at.public, at.admin
-    );
+    println!("mqtt listening on {mqtt}\npublic http listening on {public}\nadmin http listening on {admin}");
     println!("ready");
     let clients = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     obey(Pipes { gateways, clients, entrance, credentials: Arc::default(), pipes: Arc::default(), open: Vec::new() })

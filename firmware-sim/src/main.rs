@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use firmware_sim::host::{
-    Content, Credentials, Encodings, Fault, FaultRates, Fleet, GatewayPolicy, KeepUntil, Ledger, MqttVersions, PubAck,
-    Settings, Summary, Tally,
+    Account, Content, Credentials, Encodings, Fault, FaultRates, Fleet, GatewayPolicy, KeepUntil, Ledger, MqttVersions,
+    PubAck, Settings, Summary, Tally,
 };
 use humantime_serde::re::humantime::parse_duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -29,6 +29,9 @@ struct Arguments {
     /// Where tokens are fetched.
     #[arg(long, value_name = "URL", overrides_with = "token_url", default_value = "http://127.0.0.1:8080/oauth/token")]
     token_url: String,
+    /// A user name and a password of the broker, where that is another's and takes no tokens.
+    #[arg(long, value_name = "USER:PASSWORD", value_parser = parse_account)]
+    account: Option<Account>,
     /// How many devices of the file are switched on; all of them if it is not said.
     #[arg(long)]
     devices: Option<usize>,
@@ -235,6 +238,7 @@ fn settings(arguments: &Arguments) -> Settings {
         seed: arguments.seed,
         keep_until: arguments.keep_until,
         puback: arguments.puback,
+        account: arguments.account.clone(),
         receipt_timeout: arguments.receipt_timeout,
         faults,
         policy: GatewayPolicy { age_max: arguments.age_max, future_tolerance: arguments.future_tolerance },
@@ -287,6 +291,11 @@ fn next_boot(credentials: &Path) -> Result<u32, Failure> {
     let mut file = fs::File::create(&path).map_err(|error| named(&error))?;
     writeln!(file, "{next}").and_then(|()| file.sync_all()).map_err(|error| named(&error))?;
     Ok(next)
+}
+
+fn parse_account(text: &str) -> Result<Account, String> {
+    let (user, password) = text.split_once(':').ok_or("an account is written USER:PASSWORD")?;
+    Ok(Account { user: user.to_owned(), password: password.to_owned() })
 }
 
 fn parse_fault(text: &str) -> Result<(Fault, f64), String> {

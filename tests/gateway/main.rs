@@ -38,6 +38,7 @@ mod receipts;
 mod retention;
 mod shutdown;
 mod simulator;
+mod source;
 mod spool;
 mod tidy;
 mod tls;

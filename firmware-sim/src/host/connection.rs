@@ -55,7 +55,8 @@ pub(super) struct Connection {
 /// What CONNECT says of its sender.
 pub(super) struct Login<'a> {
     pub(super) id: &'a str,
-    pub(super) token: &'a str,
+    pub(super) user: &'a str,
+    pub(super) password: &'a str,
     pub(super) keep_alive_secs: u16,
 }
 
@@ -86,7 +87,7 @@ impl Connection {
             heard_at: now(),
             broken: None,
         };
-        link::connect(version, login.id, login.token, login.keep_alive_secs, &mut connection.out);
+        link::connect(version, &login, &mut connection.out);
         connection.stream.write_all_buf(&mut connection.out).await?;
         match connection.first_packet().await? {
             Incoming::Welcome(receive_max) => {

@@ -176,6 +176,9 @@ impl Driver {
 
     /// The token at hand, or a new one if its time has come.
     async fn fresh_token(&mut self) -> Result<Zeroizing<String>, Trouble> {
+        if let Some(account) = &self.shared.settings.account {
+            return Ok(Zeroizing::new(account.password.clone()));
+        }
         if self.token.as_ref().is_none_or(|held| now() >= held.renew_at) {
             let token = self.source.fetch().await?;
             let random = self.unit.random();
@@ -201,7 +204,8 @@ impl Driver {
 
     async fn greet(&self, token: &str) -> Result<Connection, Trouble> {
         let settings = &self.shared.settings;
-        let login = Login { id: self.unit.id(), token, keep_alive_secs: settings.keep_alive_secs };
+        let user = settings.account.as_ref().map_or(self.unit.id(), |account| &account.user);
+        let login = Login { id: self.unit.id(), user, password: token, keep_alive_secs: settings.keep_alive_secs };
         Connection::open(&settings.gateway, self.unit.version(), login).await
     }
 

@@ -8,6 +8,7 @@ use rumqttc::mqttbytes::{self, v4};
 use rumqttc::v5::mqttbytes::{self as mqttbytes5, v5};
 use thiserror::Error;
 
+use super::connection::Login;
 use crate::outbox::{Attempt, Publish};
 
 /// A version of MQTT.
@@ -71,12 +72,13 @@ const PACKET_BYTES_MAX: usize = 64 * 1024;
 const SUBSCRIBE_ID: u16 = u16::MAX;
 
 /// Puts a CONNECT behind what is in `out`.
-pub(super) fn connect(version: MqttVersion, id: &str, token: &str, keep_alive_secs: u16, out: &mut BytesMut) {
+pub(super) fn connect(version: MqttVersion, login: &Login<'_>, out: &mut BytesMut) {
+    let Login { id, user, password, keep_alive_secs } = *login;
     let written = match version {
         MqttVersion::V311 => {
             let mut connect = v4::Connect::new(id);
             connect.keep_alive = keep_alive_secs;
-            connect.set_login(id, token);
+            connect.set_login(user, password);
             connect.write(out).is_ok()
         }
         MqttVersion::V5 => {
@@ -86,7 +88,7 @@ pub(super) fn connect(version: MqttVersion, id: &str, token: &str, keep_alive_se
                 clean_start: true,
                 properties: None,
             };
-            connect.write(&None, &Some(v5::Login::new(id, token)), out).is_ok()
+            connect.write(&None, &Some(v5::Login::new(user, password)), out).is_ok()
         }
     };
     debug_assert!(written, "a client id and a token are no longer than a string of MQTT");

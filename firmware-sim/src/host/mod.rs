@@ -37,8 +37,8 @@ pub use fleet::Fleet;
 pub use ledger::{Acknowledged, Ledger};
 pub use link::MqttVersion;
 pub use settings::{
-    BadSettings, Content, Encodings, GatewayPolicy, KeepUntil, MqttVersions, PAYLOAD_BYTES_MAX, PubAck, RATE_MAX,
-    Settings,
+    Account, BadSettings, Content, Encodings, GatewayPolicy, KeepUntil, MqttVersions, PAYLOAD_BYTES_MAX, PubAck,
+    RATE_MAX, Settings,
 };
 pub use summary::{Row, Summary};
 pub use tally::{Cell, Counts, Receipts, Tally};

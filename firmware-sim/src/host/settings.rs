@@ -18,6 +18,9 @@ pub struct Settings {
     pub gateway: String,
     /// The token endpoint, `http://…`.
     pub token_url: String,
+    /// An account of the broker that all devices log in with, where it is another's and takes no tokens; none: each has its own name and
+    /// token.
+    pub account: Option<Account>,
     /// What the devices speak.
     pub mqtt: MqttVersions,
     /// How they seal.
@@ -61,6 +64,7 @@ impl Default for Settings {
         Settings {
             gateway: "127.0.0.1:1883".to_owned(),
             token_url: "http://127.0.0.1:8080/oauth/token".to_owned(),
+            account: None,
             mqtt: MqttVersions::Mixed,
             encoding: Encodings::Frame,
             content: Content::SenmlJson,
@@ -175,6 +179,15 @@ pub enum MqttVersions {
     V5,
     /// One and the other in turn.
     Mixed,
+}
+
+/// A user name and a password of a broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
 }
 
 /// What an acknowledgement without a reason means.

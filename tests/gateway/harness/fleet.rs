@@ -71,7 +71,11 @@ impl RunningFleet {
 impl Gateway {
     /// Adds devices, all by one command, whose output a fleet reads. Gives their seal keys too, by device.
     pub(crate) fn add_fleet(&self, devices: usize) -> (Vec<Credentials>, HashMap<String, [u8; 32]>) {
-        let ids: Vec<String> = (1..=devices).map(|number| format!("sim-{number}")).collect();
+        self.add_fleet_named(&(1..=devices).map(|number| format!("sim-{number}")).collect::<Vec<_>>())
+    }
+
+    /// The same with these names.
+    pub(crate) fn add_fleet_named(&self, ids: &[String]) -> (Vec<Credentials>, HashMap<String, [u8; 32]>) {
         let mut arguments = vec!["device", "add", "--format", "json"];
         arguments.extend(ids.iter().map(String::as_str));
         let output = self.run(&arguments);

@@ -28,6 +28,8 @@ pub(crate) struct Gateway {
     postgres: Option<String>,
     variables: Vec<(String, String)>,
     process: Option<Process>,
+    /// `serve`, or `ingest`.
+    command: &'static str,
     /// Whether a file that gets too large is an error to it, and not its end.
     ignores_xfsz: bool,
 }
@@ -38,9 +40,10 @@ struct Process {
 }
 
 struct Doors {
-    mqtt: SocketAddr,
+    mqtt: Option<SocketAddr>,
+    mqtt_v5: Option<SocketAddr>,
     mqtts: Option<SocketAddr>,
-    public: SocketAddr,
+    public: Option<SocketAddr>,
     https: Option<SocketAddr>,
     admin: SocketAddr,
 }
@@ -63,9 +66,9 @@ impl Gateway {
         let scratch = Scratch::new("gateway");
         // An empty file, so that none of the machine's own is read.
         fs::write(scratch.join("sealgate.toml"), "").unwrap();
-        let ports = ["edge.listen", "public.listen", "admin.listen"].map(|key| (key, "127.0.0.1:0"));
+        let ports = ["edge.listen", "rumqttd.listen", "public.listen", "admin.listen"].map(|key| (key, "127.0.0.1:0"));
         let variables = ports.iter().chain(settings).map(|(key, value)| (variable(key), (*value).to_owned())).collect();
-        Gateway { scratch, postgres: None, variables, process: None, ignores_xfsz: false }
+        Gateway { scratch, postgres: None, variables, process: None, command: "serve", ignores_xfsz: false }
     }
 
     /// The same over a schema of its own in PostgreSQL.
@@ -79,6 +82,12 @@ impl Gateway {
         gateway.set("database.url", &url);
         gateway.postgres = Some(url);
         gateway
+    }
+
+    /// It only takes messages in from another broker.
+    pub(crate) fn as_worker(mut self) -> Self {
+        self.command = "ingest";
+        self
     }
 
     /// The URL of its database in PostgreSQL.
@@ -137,7 +146,7 @@ impl Gateway {
     pub(crate) fn restart(&mut self) {
         assert!(self.process.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.scratch.join(LOG)).unwrap();
-        let mut child = self.command(&["serve"]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = self.command(&[self.command]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let lines = lines_of(child.stdout.take().unwrap());
         let doors = Doors::announced(&lines);
         self.process = doors.map(|doors| Process { child, doors });
@@ -171,7 +180,12 @@ impl Gateway {
     }
 
     pub(crate) fn mqtt(&self) -> SocketAddr {
-        self.running().doors.mqtt
+        self.running().doors.mqtt.expect("clients come to it")
+    }
+
+    /// Where MQTT 5 is spoken, where that has an address of its own.
+    pub(crate) fn mqtt_v5(&self) -> SocketAddr {
+        self.running().doors.mqtt_v5.expect("it listens there")
     }
 
     /// Where MQTT over TLS is spoken.
@@ -185,7 +199,7 @@ impl Gateway {
     }
 
     pub(crate) fn public(&self) -> SocketAddr {
-        self.running().doors.public
+        self.running().doors.public.expect("tokens are fetched from it")
     }
 
     pub(crate) fn admin(&self) -> SocketAddr {
@@ -335,16 +349,17 @@ impl Doors {
     /// From the lines that `serve` prints; none if it ends, or patience does, before `ready`.
     fn announced(lines: &Receiver<String>) -> Option<Self> {
         let deadline = Deadline::after(PATIENCE);
-        let (mut mqtt, mut mqtts, mut public, mut https, mut admin) = (None, None, None, None, None);
+        let (mut mqtt, mut mqtt_v5, mut mqtts, mut public, mut https, mut admin) = (None, None, None, None, None, None);
         loop {
             let line = lines.recv_timeout(deadline.left()).ok()?;
             if line.trim() == "ready" {
-                return Some(Doors { mqtt: mqtt?, mqtts, public: public?, https, admin: admin? });
+                return Some(Doors { mqtt, mqtt_v5, mqtts, public, https, admin: admin? });
             }
             let Some((door, address)) = line.split_once(" listening on ") else { continue };
             let address = Some(address.trim().parse().unwrap_or_else(|error| panic!("{error}: {line}")));
             match door.split(' ').next() {
                 Some("mqtt") => mqtt = address,
+                Some("mqtt5") => mqtt_v5 = address,
                 Some("mqtts") => mqtts = address,
                 Some("https") => https = address,
                 Some("public") => public = address,

@@ -9,6 +9,7 @@
 #![allow(dead_code, unused_imports, reason = "a test takes of the harness what it needs")]
 
 mod authority;
+mod broker;
 mod checker;
 mod client;
 mod cutter;
@@ -26,6 +27,7 @@ mod scratch;
 mod wait;
 
 pub(crate) use authority::Authority;
+pub(crate) use broker::Broker;
 pub(crate) use checker::Rows;
 pub(crate) use client::{Client, Login};
 pub(crate) use cutter::Cutter;

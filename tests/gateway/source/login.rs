@@ -1,0 +1,1 @@
+//! How a worker comes in, and what it says when it does not.
