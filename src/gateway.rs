@@ -121,6 +121,9 @@ pub enum StartError {
         /// Which file, and why.
         source: tls::LoadError,
     },
+    /// The secret of the hooks cannot be used.
+    #[error(transparent)]
+    Hooks(#[from] public::SecretError),
     /// Tokens cannot be issued.
     #[error(transparent)]
     Auth(#[from] auth::OpenError),
@@ -160,6 +163,7 @@ impl Gateway {
         let edge_doors = EdgeDoors::bind(&config.edge).await?;
         let public_doors = PublicDoors::bind(&config.public).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
+        let hooks = config.hooks.secret_file.as_deref().map(public::Secrets::load).transpose()?;
         let EdgeDoors { sockets, mqtt, mqtts, mut identities } = edge_doors;
         identities.extend(public_doors.identity);
         let (public, public_tls) = (public_doors.address, public_doors.tls_address);
@@ -198,6 +202,7 @@ impl Gateway {
             identities,
             tls_metrics: tls::Metrics::new(&registry),
             public: public::Door::new(public_doors.sockets, auth.clone(), &config.public, &registry)
+                .with_hooks(auth.clone(), hooks, &config.hooks, &registry)
                 .with_mqtt(edge.entrance()),
             edge,
             admin: admin::Door::new(admin.0, &config.admin, registry, ready.clone()),
