@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::scope::{Action, Scope};
 use crate::mqtt::topic::{Filter, Topic};
 
-/// Behind a service's name, its client ids at another broker go on with it: no name can hold it, so that none of them is another's.
+/// Behind a service's name, its client ids at another broker go on with it: no name can hold it, so that none of them
+/// is another's.
 const BEHIND_A_NAME: char = '@';
 
 /// Who has logged in.
@@ -91,8 +92,9 @@ impl Principal {
         }
     }
 
-    /// Whether `client_id` can be nobody else's at a broker that knows no names, where whoever comes under a client id takes over its
-    /// session: a device's is its id, and a service's is its name, alone or with `@` and anything behind it.
+    /// Whether `client_id` can be nobody else's at a broker that knows no names, where whoever comes under a client id
+    /// takes over its session: a device's is its id, and a service's is its name, alone or with `@` and anything
+    /// behind it.
     ///
     /// A device and a service may have one name. Which of them the bare name stands for is the registry's to say.
     pub fn owns_client_id(&self, client_id: &str) -> bool {

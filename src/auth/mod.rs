@@ -1,8 +1,8 @@
 //! The guard of identities: who may come in, and which topics are theirs.
 //!
 //! Two doors ask here. The public HTTP listener hands in requests for tokens ([`Auth::answer`]), and gets tokens that
-//! our own issuer signs; and it hands in what other brokers ask about their clients ([`Auth::login_elsewhere`], [`Auth::standing`]). The
-//! MQTT listener hands in a login ([`Auth::login`]), and gets a [`Grant`]: who it is, what
+//! our own issuer signs; and it hands in what other brokers ask about their clients ([`Auth::login_elsewhere`],
+//! [`Auth::standing`]). The MQTT listener hands in a login ([`Auth::login`]), and gets a [`Grant`]: who it is, what
 //! they may publish and subscribe to, and until when. A token is judged offline; the registry is asked whether its
 //! holder may still come in.
 //!
@@ -133,11 +133,11 @@ impl Auth {
         self.paused(result, user_name, asker, is_failure)
     }
 
-    /// The same for a client of another broker, which asks us. Client ids are global there, so the client id has to be the principal's
-    /// own, too ([`Principal::owns_client_id`]), and is never empty.
+    /// The same for a client of another broker, which asks us. Client ids are global there, so the client id has to be
+    /// the principal's own, too ([`Principal::owns_client_id`]), and is never empty.
     ///
-    /// A failure is entered into the account and does not wait: the broker's connection is shared by all of its clients, and a
-    /// pause on it would be theirs.
+    /// A failure is entered into the account and does not wait: the broker's connection is shared by all of its
+    /// clients, and a pause on it would be theirs.
     ///
     /// # Errors
     /// As [`Auth::login`].
@@ -159,12 +159,12 @@ impl Auth {
         result
     }
 
-    /// What a client of another broker may do now, of whom that broker knows the names alone, since it asked about the token when the
-    /// client came: a device what every device may, a service what it was granted.
+    /// What a client of another broker may do now, of whom that broker knows the names alone, since it asked about the
+    /// token when the client came: a device what every device may, a service what it was granted.
     ///
-    /// It is the registry that answers, remembered until it changes, as for logins. Two things it does not know: when the
-    /// token ends (the grant has no end), and that the token was given less scope than its service has. So the broker has to end
-    /// the connection with the token.
+    /// It is the registry that answers, remembered until it changes, as for logins. Two things it does not know: when
+    /// the token ends (the grant has no end), and that the token was given less scope than its service has. So the
+    /// broker has to end the connection with the token.
     ///
     /// # Errors
     /// Why nothing is granted. It is not counted as a login.

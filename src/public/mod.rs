@@ -1,8 +1,9 @@
 //! The public HTTP listener: whatever a device or a service needs of us that is not MQTT.
 //!
-//! Now that is the issuer of access tokens, a thin layer of HTTP around [`auth`](crate::auth); what other brokers ask about their clients,
-//! which is that too; and the way in for MQTT in a WebSocket, whose stream goes to [`edge`](crate::edge). Nothing of the operator's is here: metrics and management have a
-//! listener of their own, in `admin`.
+//! Now that is the issuer of access tokens, a thin layer of HTTP around [`auth`](crate::auth); what other brokers ask
+//! about their clients, which is that too; and the way in for MQTT in a WebSocket, whose stream goes to
+//! [`edge`](crate::edge). Nothing of the operator's is here: metrics and management have a listener of their own, in
+//! `admin`.
 
 mod config;
 mod hooks;

@@ -1,15 +1,16 @@
-//! EMQX's words: its HTTP authenticator and its HTTP authorizer (<https://docs.emqx.com/en/emqx/latest/access-control/authn/http.html>,
-//! …`/authz/http.html`).
+//! EMQX's words: its HTTP authenticator and its HTTP authorizer
+//! (<https://docs.emqx.com/en/emqx/latest/access-control/authn/http.html>, …`/authz/http.html`).
 //!
-//! The body of a request is what the operator writes into EMQX's configuration; the names here are those of its placeholders. EMQX reads
-//! any status but 200 and 204 as *ignore*, and then asks whoever is next or does what `authorization.no_match` says, which was `allow` by
-//! default up to 5.8 at least. So everything that is asked with the right secret gets 200, and `deny` where it is not understood: else
-//! a client that sends a name too long for us would have passed.
+//! The body of a request is what the operator writes into EMQX's configuration; the names here are those of its
+//! placeholders. EMQX reads any status but 200 and 204 as *ignore*, and then asks whoever is next or does what
+//! `authorization.no_match` says, which was `allow` by default up to 5.8 at least. So everything that is asked with the
+//! right secret gets 200, and `deny` where it is not understood: else a client that sends a name too long for us would
+//! have passed.
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::question::{Answer, Malformed, Question, Text, Verdict, Wish, address, or_empty, parse};
+use super::question::{Answer, Malformed, Question, Text, Token, Verdict, Wish, address, or_empty, parse};
 
 /// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,13 +20,12 @@ pub(super) enum Kind {
 }
 
 /// What is asked.
-#[derive(Debug)]
 pub(super) enum Asked<'a> {
     Authenticate(Authenticate<'a>),
     Authorize(Authorize<'a>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Authenticate<'a> {
     #[serde(borrow)]
     username: Option<Text<'a>>,
@@ -37,7 +37,7 @@ pub(super) struct Authenticate<'a> {
     peerhost: Option<Text<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Authorize<'a> {
     #[serde(borrow)]
     username: Option<Text<'a>>,
@@ -61,7 +61,7 @@ impl<'a> Asked<'a> {
         let (username, clientid, wish) = match self {
             Asked::Authenticate(Authenticate { username, password, clientid, peerhost }) => {
                 let from = peerhost.as_ref().and_then(|text| address(text.as_str()));
-                (username, clientid, Wish::LogIn { token: or_empty(password.as_ref()), from })
+                (username, clientid, Wish::LogIn { token: Token(or_empty(password.as_ref())), from })
             }
             Asked::Authorize(Authorize { username, clientid, action, topic }) => {
                 let wish = match action.as_str() {
@@ -76,7 +76,8 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// `expire_at` ends the connection with its token (EMQX 5.8). It is in seconds, and a fraction of one is not waited for.
+/// `expire_at` ends the connection with its token (EMQX 5.8). It is in seconds, and a fraction of one is not waited
+/// for.
 pub(super) fn answer(verdict: &Verdict) -> Answer {
     match verdict {
         Verdict::LoggedIn { expires_at_ms } => {

@@ -1,11 +1,13 @@
-//! The login webhooks of other brokers: VerneMQ and EMQX ask here whether a client may come in, and where it may publish and listen.
+//! The login webhooks of other brokers: VerneMQ and EMQX ask here whether a client may come in, and where it may
+//! publish and listen.
 //!
-//! They are answered from the same grants as our own MQTT door has, so that a device's token is good there too. They ask about a connection and not
-//! about a message: what a client may publish they remember for a while. A broker is known by a secret of its own, and without a secret
-//! in the settings there are no such pages. What is not understood is not granted.
+//! They are answered from the same grants as our own MQTT door has, so that a device's token is good there too. They
+//! ask about a connection and not about a message: what a client may publish they remember for a while. A broker is
+//! known by a secret of its own, and without a secret in the settings there are no such pages. What is not understood
+//! is not granted.
 //!
-//! Here are the addresses, the secret and the clock. What a broker's words mean is in the file that bears its name, and what is granted in
-//! [`auth`](crate::auth).
+//! Here are the addresses, the secret and the clock. What a broker's words mean is in the file that bears its name, and
+//! what is granted in [`auth`](crate::auth).
 
 mod config;
 mod emqx;
@@ -33,7 +35,7 @@ use crate::auth::{Asker, Auth};
 use crate::http::Peer;
 use crate::metrics::{Label as _, Registry, label};
 use metrics::{Metrics, Outcome};
-use question::{Answer, Malformed, Question, Verdict, Wish};
+use question::{Answer, Malformed, Question, Token, Verdict, Wish};
 
 /// Every hook that is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,11 +109,13 @@ impl Desk {
         let Question { user_name, client_id, wish } = asked.question();
         let (now, now_ms) = clocks();
         let found = match wish {
-            Wish::LogIn { token, from } => {
+            Wish::LogIn { token: Token(token), from } => {
                 let asker = Asker { from: from.unwrap_or(peer), now };
                 self.auth.login_elsewhere(user_name, token, client_id, asker, now_ms).await
             }
-            Wish::Publish(_) | Wish::Subscribe(_) | Wish::Unknown => self.auth.standing(user_name, client_id).await,
+            Wish::Publish(_) | Wish::Subscribe(_) | Wish::SubscribeToAll(_) | Wish::Unknown => {
+                self.auth.standing(user_name, client_id).await
+            }
         };
         let verdict = Verdict::of(&wish, found);
         self.metrics.inc(hook, verdict.outcome());

@@ -1,7 +1,8 @@
-//! What every broker asks, whatever words it has for it: may this client come in, may it publish there, may it hear that.
+//! What every broker asks, whatever words it has for it: may this client come in, may it publish there, may it hear
+//! that.
 //!
-//! Pure: the broker's shapes are made into a [`Question`] and a [`Verdict`] is made into its shapes by the file that bears its name; who
-//! is asked in between is the driver's affair.
+//! Pure: the broker's shapes are made into a [`Question`] and a [`Verdict`] is made into its shapes by the file that
+//! bears its name; who is asked in between is the driver's affair.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -18,7 +19,7 @@ use crate::mqtt::topic::{Filter, Topic};
 pub(super) struct Malformed;
 
 /// A text of a body. It borrows unless something in it is escaped, so that no copy of a token is left behind.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Text<'_> {
@@ -51,13 +52,25 @@ pub(super) struct Question<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wish<'a> {
     /// To come in, from there if the broker says a place that is one.
-    LogIn { token: &'a str, from: Option<IpAddr> },
+    LogIn { token: Token<'a>, from: Option<IpAddr> },
     /// To publish to this topic.
     Publish(&'a str),
-    /// To hear what these filters match.
+    /// To hear what these filters match, each for itself.
     Subscribe(Vec<&'a str>),
+    /// To hear what these filters match: all, or none where one of them is not granted.
+    SubscribeToAll(Vec<&'a str>),
     /// Something that is not known here.
     Unknown,
+}
+
+/// What a client shows; it does not print.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Token<'a>(pub(super) &'a str);
+
+impl std::fmt::Debug for Token<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(..)")
+    }
 }
 
 /// The address that a broker reports, if it is one.
@@ -92,6 +105,7 @@ impl Verdict {
             Wish::LogIn { .. } => Verdict::LoggedIn { expires_at_ms: grant.expires_at_ms() },
             Wish::Publish(topic) => Verdict::Topics(vec![may_publish(topic)]),
             Wish::Subscribe(filters) => Verdict::Topics(filters.iter().map(may_hear).collect()),
+            Wish::SubscribeToAll(filters) => Verdict::Topics(vec![!filters.is_empty() && filters.iter().all(may_hear)]),
             Wish::Unknown => Verdict::Denied,
         }
     }
@@ -170,6 +184,19 @@ mod tests {
     }
 
     #[test]
+    fn all_filters_are_granted_or_none() {
+        let own = "devices/pump-7/receipts";
+        for (filters, outcome) in [
+            (vec![own, own], Outcome::Allowed),
+            (vec![own, "#"], Outcome::Denied),
+            (vec!["#", own], Outcome::Denied),
+            (vec![], Outcome::Denied),
+        ] {
+            assert_eq!(Verdict::of(&Wish::SubscribeToAll(filters), found()).outcome(), outcome);
+        }
+    }
+
+    #[test]
     fn a_service_has_its_scopes() {
         let scopes = ["sub:readings/+", "pub:commands/#"].map(|text| Scope::parse(text).unwrap());
         let found = || Ok(Arc::new(Grant::service("console", scopes.to_vec(), i64::MAX)));
@@ -182,7 +209,8 @@ mod tests {
 
     #[test]
     fn a_store_that_is_away_is_no_refusal_and_grants_nothing() {
-        for wish in [Wish::LogIn { token: "", from: None }, Wish::Publish("a"), Wish::Subscribe(vec![]), Wish::Unknown]
+        for wish in
+            [Wish::LogIn { token: Token(""), from: None }, Wish::Publish("a"), Wish::Subscribe(vec![]), Wish::Unknown]
         {
             assert_eq!(Verdict::of(&wish, Err(LoginRefused::StoreUnavailable)), Verdict::Unavailable);
             assert_eq!(Verdict::of(&wish, Err(LoginRefused::Disabled)), Verdict::Denied);

@@ -1,7 +1,7 @@
 //! The secrets that brokers show, of which hashes alone are kept: what is not there can be neither printed nor stolen.
 //!
-//! A secret is compared by its SHA-256 in a time that does not depend on it. It comes as a bearer token, or as the password of HTTP
-//! Basic where a broker has no other place for it than its URL; under which name is not looked at.
+//! A secret is compared by its SHA-256 in a time that does not depend on it. It comes as a bearer token, or as the
+//! password of HTTP Basic where a broker has no other place for it than its URL; under which name is not looked at.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -52,7 +52,8 @@ impl Secrets {
     /// The secrets in the file at `path`.
     ///
     /// # Errors
-    /// The file cannot be read, or what it holds is no secret. The error names the setting and shows nothing of the file.
+    /// The file cannot be read, or what it holds is no secret. The error names the setting and shows nothing of the
+    /// file.
     pub fn load(path: &Path) -> Result<Self, SecretError> {
         let secrets = read(path).and_then(|text| Self::parse(&text));
         secrets.map_err(|fault| SecretError { path: path.to_owned(), fault })

@@ -1,13 +1,14 @@
-//! VerneMQ's words: the hooks `auth_on_…` of its plugin vmq_webhooks (<https://docs.vernemq.com/plugin-development/webhookplugins>).
+//! VerneMQ's words: the hooks `auth_on_…` of its plugin vmq_webhooks
+//! (<https://docs.vernemq.com/plugin-development/webhookplugins>).
 //!
-//! What the plugin makes of an answer is in `vmq_webhooks_plugin.erl`: it takes status 200 alone and a body in JSON; anything else is an
-//! error, and an error is a refusal. What is granted with `max-age` it remembers by all that it sent but the payload and the port; what is
-//! refused it does not remember.
+//! What the plugin makes of an answer is in `vmq_webhooks_plugin.erl`: it takes status 200 alone and a body in JSON;
+//! anything else is an error, and an error is a refusal. What is granted with `max-age` it remembers by all that it
+//! sent but the payload and the port; what is refused it does not remember.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
 use serde_json::json;
 
-use super::question::{Answer, Malformed, Question, Text, Verdict, Wish, address, or_empty, parse};
+use super::question::{Answer, Malformed, Question, Text, Token, Verdict, Wish, address, or_empty, parse};
 
 /// Which of the three hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,14 +26,13 @@ pub(super) enum Version {
 }
 
 /// What is asked.
-#[derive(Debug)]
 pub(super) enum Asked<'a> {
     Register(Register<'a>),
     Subscribe(Subscribe<'a>, Version),
     Publish(Publish<'a>),
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Register<'a> {
     #[serde(borrow)]
     username: Option<Text<'a>>,
@@ -44,7 +44,7 @@ pub(super) struct Register<'a> {
     peer_addr: Option<Text<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Subscribe<'a> {
     #[serde(borrow)]
     username: Option<Text<'a>>,
@@ -54,7 +54,7 @@ pub(super) struct Subscribe<'a> {
     topics: Vec<Subscription<'a>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub(super) struct Publish<'a> {
     #[serde(borrow)]
     username: Option<Text<'a>>,
@@ -64,35 +64,16 @@ pub(super) struct Publish<'a> {
     topic: Text<'a>,
 }
 
-/// A filter with its options. Those of MQTT 5 are given back as they came: what is left out the plugin takes for the default.
-#[derive(Debug, Deserialize, Serialize)]
+/// A filter. Its other options, which MQTT 5 has, are VerneMQ's affair.
+#[derive(Deserialize)]
 struct Subscription<'a> {
-    #[serde(borrow, serialize_with = "text")]
+    #[serde(borrow)]
     topic: Text<'a>,
     qos: u8,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    no_local: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rap: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    retain_handling: Option<RetainHandling>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum RetainHandling {
-    SendRetain,
-    SendIfNewSub,
-    DontSend,
-}
-
-/// What stands in the place of a QoS for a filter that is refused.
-fn refused(version: Version) -> u8 {
-    match version {
-        Version::V3 => 128, // [MQTT-3.9.3-2]
-        Version::V5 => 135, // Not authorized, MQTT 5.0 section 3.9.3
-    }
-}
+/// What stands in the place of a QoS for a filter that is refused. // [MQTT-3.9.3-2]
+const REFUSED: u8 = 128;
 
 impl<'a> Asked<'a> {
     pub(super) fn parse(kind: Kind, version: Version, body: &'a [u8]) -> Result<Self, Malformed> {
@@ -107,11 +88,11 @@ impl<'a> Asked<'a> {
         let (username, client_id, wish) = match self {
             Asked::Register(Register { username, password, client_id, peer_addr }) => {
                 let from = peer_addr.as_ref().and_then(|text| address(text.as_str()));
-                (username, client_id, Wish::LogIn { token: or_empty(password.as_ref()), from })
+                (username, client_id, Wish::LogIn { token: Token(or_empty(password.as_ref())), from })
             }
-            Asked::Subscribe(Subscribe { username, client_id, topics }, _) => {
+            Asked::Subscribe(Subscribe { username, client_id, topics }, version) => {
                 let filters = topics.iter().map(|subscription| subscription.topic.as_str()).collect();
-                (username, client_id, Wish::Subscribe(filters))
+                (username, client_id, wish(filters, *version))
             }
             Asked::Publish(Publish { username, client_id, topic }) => {
                 (username, client_id, Wish::Publish(topic.as_str()))
@@ -124,7 +105,7 @@ impl<'a> Asked<'a> {
     pub(super) fn answer(&self, verdict: &Verdict, max_age_secs: u64, now_ms: i64) -> Answer {
         match (self, verdict) {
             (Asked::Register(_), Verdict::LoggedIn { expires_at_ms }) => logged_in(*expires_at_ms, now_ms),
-            (Asked::Subscribe(asked, version), Verdict::Topics(granted)) => asked.answer(*version, granted),
+            (Asked::Subscribe(asked, _), Verdict::Topics(granted)) => asked.answer(granted),
             (Asked::Publish(_), Verdict::Topics(granted)) if granted.contains(&true) => {
                 Answer { max_age_secs, ..Answer::once(&json!({"result": "ok"})) }
             }
@@ -140,8 +121,18 @@ fn logged_in(expires_at_ms: i64, now_ms: i64) -> Answer {
     Answer::once(&json!({"result": "ok", "modifiers": {"max_connection_lifetime": left_secs}}))
 }
 
+/// A filter that is refused has its place in the answer at 3.1.1. At 5.0 all are refused with it: VerneMQ before 2.2.0
+/// subscribes a client to what is answered with the documented 135, though it tells the client that it does not, and
+/// ends the session at 128.
+fn wish(filters: Vec<&str>, version: Version) -> Wish<'_> {
+    match version {
+        Version::V3 => Wish::Subscribe(filters),
+        Version::V5 => Wish::SubscribeToAll(filters),
+    }
+}
+
 impl Subscribe<'_> {
-    fn answer(&self, version: Version, granted: &[bool]) -> Answer {
+    fn answer(&self, granted: &[bool]) -> Answer {
         if !granted.contains(&true) {
             return error("not_allowed");
         }
@@ -149,30 +140,16 @@ impl Subscribe<'_> {
             // As they are. A list would lose what stands in none, as the subscription's identifier.
             return Answer::once(&json!({"result": "ok"}));
         }
-        let topics: Vec<_> =
-            self.topics.iter().zip(granted).map(|(topic, &granted)| topic.answer(version, granted)).collect();
-        Answer::once(&match version {
-            Version::V3 => json!({"result": "ok", "topics": topics}),
-            Version::V5 => json!({"result": "ok", "modifiers": {"topics": topics}}),
-        })
-    }
-}
-
-impl Subscription<'_> {
-    fn answer(&self, version: Version, granted: bool) -> serde_json::Value {
-        match granted {
-            true => json!(self),
-            false => json!({"topic": self.topic.as_str(), "qos": refused(version)}),
-        }
+        let topics = self.topics.iter().zip(granted).map(|(subscription, &granted)| {
+            let qos = if granted { subscription.qos } else { REFUSED };
+            json!({"topic": subscription.topic.as_str(), "qos": qos})
+        });
+        Answer::once(&json!({"result": "ok", "topics": topics.collect::<Vec<_>>()}))
     }
 }
 
 fn error(word: &str) -> Answer {
     Answer::once(&json!({"result": {"error": word}}))
-}
-
-fn text<S: Serializer>(text: &Text<'_>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(text.as_str())
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! EMQX's documented answers (`en_US/access-control/authn/http.md` and `authz/http.md` of emqx-docs, 9046f8c of 2024-10-19, which is 5.8),
-//! and requests as the templates of docs/brokers.md make them.
+//! EMQX's documented answers (`en_US/access-control/authn/http.md` and `authz/http.md` of emqx-docs, 9046f8c of
+//! 2024-10-19, which is 5.8), and requests as the templates of docs/brokers.md make them.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ fn answered(kind: Kind, body: &str, found: Result<Arc<Grant>, LoginRefused>) -> 
 #[test]
 fn the_template_of_the_authenticator_is_a_login() {
     let asked = Asked::parse(Kind::Authenticate, AUTHN.as_bytes()).unwrap();
-    let wish = Wish::LogIn { token: "eyJ.e30.c2ln", from: Some([203, 0, 113, 7].into()) };
+    let wish = Wish::LogIn { token: Token("eyJ.e30.c2ln"), from: Some([203, 0, 113, 7].into()) };
     assert_eq!(asked.question(), Question { user_name: "console", client_id: "console@1", wish });
 }
 
@@ -79,7 +79,7 @@ fn each_action_has_its_scopes() {
 fn a_client_without_user_name_and_password_has_neither() {
     for body in [r#"{"username":"","password":"","clientid":"a"}"#, r#"{"clientid":"a"}"#] {
         let asked = Asked::parse(Kind::Authenticate, body.as_bytes()).unwrap();
-        let wish = Wish::LogIn { token: "", from: None };
+        let wish = Wish::LogIn { token: Token(""), from: None };
         assert_eq!(asked.question(), Question { user_name: "", client_id: "a", wish });
     }
 }
