@@ -121,6 +121,7 @@ impl Gateway {
         let Doors { mut addresses, edge, public, identities } = Doors::bind(&config, role).await?;
         let admin = bind("admin.listen", config.admin.listen).await?;
         addresses.admin = Some(admin.1);
+        let hooks = config.hooks.secret_file.as_deref().map(public::Secrets::load).transpose()?;
 
         let Cellar { store, masters } = Cellar::open(&config).await?;
         let registry_version = store.registry_version().await?;
@@ -169,7 +170,12 @@ impl Gateway {
             _ => Origin::broker(&config, ingest, budget, &registry, &ready)?,
         };
         let public = auth.zip(public).map(|(auth, sockets)| {
-            let door = public::Door::new(sockets, auth.clone(), &config.public, &registry);
+            let door = public::Door::new(sockets, auth.clone(), &config.public, &registry).with_hooks(
+                auth.clone(),
+                hooks,
+                &config.hooks,
+                &registry,
+            );
             let door = match origin.entrance() {
                 Some(entrance) => door.with_mqtt(entrance),
                 None => door,

@@ -42,16 +42,20 @@ impl FailedLogins {
 
     /// How long the answer waits.
     pub(crate) fn failed(&self, name: &str, from: IpAddr, now: Instant) -> Duration {
-        let by_address = self.by_address.failed(network(from), now);
-        // Who gives no name is known by his address alone.
-        let named = (1..=NAME_BYTES_MAX).contains(&name.len());
-        let by_name = if named { self.by_name.failed(name.into(), now) } else { Duration::ZERO };
-        let (pause, by) =
-            if by_name > by_address { (by_name, PausedBy::Name) } else { (by_address, PausedBy::Address) };
+        let (pause, by) = self.entered(name, from, now);
         if !pause.is_zero() {
             self.paused.inc(by);
         }
         pause
+    }
+
+    /// Enters a failure, and says how long its answer should wait, and for what.
+    pub(crate) fn entered(&self, name: &str, from: IpAddr, now: Instant) -> (Duration, PausedBy) {
+        let by_address = self.by_address.failed(network(from), now);
+        // Who gives no name is known by his address alone.
+        let named = (1..=NAME_BYTES_MAX).contains(&name.len());
+        let by_name = if named { self.by_name.failed(name.into(), now) } else { Duration::ZERO };
+        if by_name > by_address { (by_name, PausedBy::Name) } else { (by_address, PausedBy::Address) }
     }
 
     /// A name has proved to be whose it is; its address has one failure less, since many may share that.

@@ -9,6 +9,10 @@ use std::sync::Arc;
 use super::scope::{Action, Scope};
 use crate::mqtt::topic::{Filter, Topic};
 
+/// Behind a service's name, its client ids at another broker go on with it: no name can hold it, so that none of them
+/// is another's.
+const BEHIND_A_NAME: char = '@';
+
 /// Who has logged in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Principal {
@@ -87,6 +91,23 @@ impl Principal {
             Principal::Device(name) | Principal::Service(name) => name,
         }
     }
+
+    /// Whether `client_id` can be nobody else's at a broker that knows no names, where whoever comes under a client id
+    /// takes over its session: a device's is its id, and a service's is its name, alone or with `@` and anything
+    /// behind it.
+    ///
+    /// A device and a service may have one name. Which of them the bare name stands for is the registry's to say.
+    pub fn owns_client_id(&self, client_id: &str) -> bool {
+        match self {
+            Principal::Device(id) => client_id == &**id,
+            Principal::Service(name) => held_name(client_id) == &**name,
+        }
+    }
+}
+
+/// The name that a client id at another broker begins with, by [`Principal::owns_client_id`].
+pub(super) fn held_name(client_id: &str) -> &str {
+    client_id.split_once(BEHIND_A_NAME).map_or(client_id, |(name, _)| name)
 }
 
 /// What stands behind `devices/{id}/` in a topic.
@@ -159,6 +180,26 @@ mod tests {
         }
         for foreign in ["#", "+/+/#", "devices/#", "devices/+/receipts", "devices/pump-8/receipts", "readings/pump-7"] {
             assert!(!grant.may_subscribe(&filter(foreign)), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_client_id_elsewhere_is_ones_own() {
+        let (device, service) = (Principal::Device("pump".into()), Principal::Service("pump".into()));
+        for (client_id, devices, services) in [
+            ("pump", true, true),
+            ("pump@1", false, true),
+            ("pump@", false, true),
+            ("pump@fan@", false, true),
+            ("", false, false),
+            ("pump-1", false, false),
+            ("pum", false, false),
+            ("fan@pump", false, false),
+            ("@pump", false, false),
+            (" pump", false, false),
+        ] {
+            assert_eq!(device.owns_client_id(client_id), devices, "a device, {client_id:?}");
+            assert_eq!(service.owns_client_id(client_id), services, "a service, {client_id:?}");
         }
     }
 

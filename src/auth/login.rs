@@ -13,18 +13,23 @@ use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
 use super::claims::Claims;
-use super::grant::{Grant, Principal};
+use super::grant::{Grant, Principal, held_name};
 use super::refusal::LoginRefused;
 use super::scope;
 use super::validator::{TOKEN_BYTES_MAX, Validator, valid_from_ms};
 use crate::metrics::IntCounter;
-use crate::store::{Holder, State, Store};
+use crate::store::{Holder, State, Store, StoreError};
+
+/// The longest name of a device or a service.
+const NAME_BYTES_MAX: usize = 64;
 
 /// Answers logins.
 pub(crate) struct Logins {
     store: Store,
     validator: Validator,
     verified: Cache<[u8; 32], Verified>,
+    /// By the name, or by the name and `@` where a device of that name is not meant.
+    standings: Cache<Box<str>, Standing>,
     registry: AtomicU64,
     cache_hits: IntCounter,
 }
@@ -40,9 +45,19 @@ struct Verified {
     registry: u64,
 }
 
+/// What a name may do without a token.
+#[derive(Clone)]
+struct Standing {
+    grant: Arc<Grant>,
+    /// The state of the registry in which it might.
+    registry: u64,
+}
+
 impl Logins {
-    pub(crate) fn new(store: Store, validator: Validator, tokens_max: usize, cache_hits: IntCounter) -> Self {
-        Logins { store, validator, verified: Cache::new(tokens_max), registry: AtomicU64::new(0), cache_hits }
+    /// Remembers `entries_max` tokens, and as many standings.
+    pub(crate) fn new(store: Store, validator: Validator, entries_max: usize, cache_hits: IntCounter) -> Self {
+        let (verified, standings) = (Cache::new(entries_max), Cache::new(entries_max));
+        Logins { store, validator, verified, standings, registry: AtomicU64::new(0), cache_hits }
     }
 
     /// From now on every holder is looked up again.
@@ -76,6 +91,64 @@ impl Logins {
         Ok(grant)
     }
 
+    /// A login at another broker, where the client id has to be the principal's own, too.
+    pub(crate) async fn login_elsewhere(
+        &self,
+        user_name: &str,
+        token: &str,
+        client_id: &str,
+        now_ms: i64,
+    ) -> Result<Arc<Grant>, LoginRefused> {
+        let grant = self.login(user_name, token, client_id, now_ms).await?;
+        if !grant.principal().owns_client_id(client_id) {
+            return Err(LoginRefused::WrongClientId);
+        }
+        // The bare name is the device's, if there is one.
+        let bare_service = client_id == user_name && matches!(grant.principal(), Principal::Service(_));
+        if bare_service && self.store.device(user_name).await.map_err(unavailable)?.is_some() {
+            return Err(LoginRefused::WrongClientId);
+        }
+        Ok(grant)
+    }
+
+    /// What the one who has logged in under these names at another broker may do now.
+    pub(crate) async fn standing(&self, user_name: &str, client_id: &str) -> Result<Arc<Grant>, LoginRefused> {
+        if !may_be_name(user_name) {
+            return Err(LoginRefused::UnknownPrincipal);
+        }
+        if held_name(client_id) != user_name {
+            return Err(LoginRefused::WrongClientId);
+        }
+        let registry = self.registry.load(Ordering::SeqCst); // Before the store is read: see the head of this file.
+        let is_bare = client_id == user_name;
+        let key = &client_id[..user_name.len() + usize::from(!is_bare)];
+        if let Some(known) = self.standings.get(key).filter(|known| known.registry == registry) {
+            return Ok(known.grant);
+        }
+        let device = if is_bare { self.standing_of_device(user_name).await? } else { None };
+        let grant = match device {
+            Some(grant) => grant,
+            None => self.standing_of_service(user_name).await?,
+        };
+        let grant = Arc::new(grant);
+        self.standings.insert(key.into(), Standing { grant: Arc::clone(&grant), registry });
+        Ok(grant)
+    }
+
+    /// None if there is no such device.
+    async fn standing_of_device(&self, device_id: &str) -> Result<Option<Grant>, LoginRefused> {
+        let Some(device) = self.store.device(device_id).await.map_err(unavailable)? else { return Ok(None) };
+        enabled(device.state)?;
+        Grant::device(device_id, i64::MAX).map(Some).ok_or(LoginRefused::Malformed)
+    }
+
+    async fn standing_of_service(&self, name: &str) -> Result<Grant, LoginRefused> {
+        let service = self.store.service(name).await.map_err(unavailable)?.ok_or(LoginRefused::UnknownPrincipal)?;
+        enabled(service.state)?;
+        let scopes = scope::parse_all(&service.scopes.join(" ")).map_err(|_| LoginRefused::Malformed)?;
+        Ok(Grant::service(name, scopes, i64::MAX))
+    }
+
     /// What is known of the token of this hash, if its time is not over. The clock may have been set since, so both
     /// ends count.
     fn known(&self, hash: &[u8; 32], now_ms: i64) -> Option<Verified> {
@@ -90,21 +163,14 @@ impl Logins {
 
     /// Whether the token's holder may come in now. A device's client is disabled when the device is.
     async fn look_up(&self, verified: &Verified) -> Result<(), LoginRefused> {
-        let client = self.store.client(&verified.oauth_client).await.map_err(|error| {
-            tracing::error!(%error, "A login cannot be looked up.");
-            LoginRefused::StoreUnavailable
-        })?;
+        let client = self.store.client(&verified.oauth_client).await.map_err(unavailable)?;
         let client = client.ok_or(LoginRefused::UnknownPrincipal)?;
         let same = match (&client.holder, verified.grant.principal()) {
             (Holder::Device { device_id }, Principal::Device(name)) => device_id == name,
             (Holder::Service { name, .. }, Principal::Service(other)) => **name == **other,
             _ => false,
         };
-        match client.state {
-            _ if !same => Err(LoginRefused::UnknownPrincipal),
-            State::Disabled => Err(LoginRefused::Disabled),
-            State::Enabled => Ok(()),
-        }
+        if same { enabled(client.state) } else { Err(LoginRefused::UnknownPrincipal) }
     }
 }
 
@@ -128,6 +194,23 @@ impl Verified {
             _ => Ok(()),
         }
     }
+}
+
+fn unavailable(error: StoreError) -> LoginRefused {
+    tracing::error!(%error, "A login cannot be looked up.");
+    LoginRefused::StoreUnavailable
+}
+
+fn enabled(state: State) -> Result<(), LoginRefused> {
+    match state {
+        State::Disabled => Err(LoginRefused::Disabled),
+        State::Enabled => Ok(()),
+    }
+}
+
+/// Whether it is worth a look into the registry. A text with a zero, say, PostgreSQL does not take.
+fn may_be_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// What the token grants. The scope `device` alone makes a device of its subject.

@@ -1,7 +1,8 @@
 //! The guard of identities: who may come in, and which topics are theirs.
 //!
 //! Two doors ask here. The public HTTP listener hands in requests for tokens ([`Auth::answer`]), and gets tokens that
-//! our own issuer signs. The MQTT listener hands in a login ([`Auth::login`]), and gets a [`Grant`]: who it is, what
+//! our own issuer signs; and it hands in what other brokers ask about their clients ([`Auth::login_elsewhere`],
+//! [`Auth::standing`]). The MQTT listener hands in a login ([`Auth::login`]), and gets a [`Grant`]: who it is, what
 //! they may publish and subscribe to, and until when. A token is judged offline; the registry is asked whether its
 //! holder may still come in.
 //!
@@ -128,13 +129,55 @@ impl Auth {
         now_ms: i64,
     ) -> Result<Arc<Grant>, Refused<LoginRefused>> {
         let result = self.0.logins.login(user_name, token, client_id, now_ms).await;
-        self.0.metrics.logins.inc(LoginResult::of(&result));
-        if let Err(reason) = &result {
+        self.note_login(&result, user_name, client_id);
+        self.paused(result, user_name, asker, is_failure)
+    }
+
+    /// The same for a client of another broker, which asks us. Client ids are global there, so the client id has to be
+    /// the principal's own, too ([`Principal::owns_client_id`]), and is never empty.
+    ///
+    /// A failure is entered into the account and does not wait: the broker's connection is shared by all of its
+    /// clients, and a pause on it would be theirs.
+    ///
+    /// # Errors
+    /// As [`Auth::login`].
+    pub async fn login_elsewhere(
+        &self,
+        user_name: &str,
+        token: &str,
+        client_id: &str,
+        asker: Asker,
+        now_ms: i64,
+    ) -> Result<Arc<Grant>, LoginRefused> {
+        let result = self.0.logins.login_elsewhere(user_name, token, client_id, now_ms).await;
+        self.note_login(&result, user_name, client_id);
+        match &result {
+            Ok(_) => self.0.failed.succeeded(user_name, asker.from, asker.now),
+            Err(reason) if is_failure(*reason) => drop(self.0.failed.entered(user_name, asker.from, asker.now)),
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// What a client of another broker may do now, of whom that broker knows the names alone, since it asked about the
+    /// token when the client came: a device what every device may, a service what it was granted.
+    ///
+    /// It is the registry that answers, remembered until it changes, as for logins. Two things it does not know: when
+    /// the token ends (the grant has no end), and that the token was given less scope than its service has. So the
+    /// broker has to end the connection with the token.
+    ///
+    /// # Errors
+    /// Why nothing is granted. It is not counted as a login.
+    pub async fn standing(&self, user_name: &str, client_id: &str) -> Result<Arc<Grant>, LoginRefused> {
+        self.0.logins.standing(user_name, client_id).await
+    }
+
+    fn note_login(&self, result: &Result<Arc<Grant>, LoginRefused>, user_name: &str, client_id: &str) {
+        self.0.metrics.logins.inc(LoginResult::of(result));
+        if let Err(reason) = result {
             let (user_name, client_id) = (clipped(user_name), clipped(client_id));
             tracing::warn!(?user_name, ?client_id, reason = reason.as_str(), "A login is refused: {reason}.");
         }
-        // A store that is away is nobody's failure.
-        self.paused(result, user_name, asker, |reason| reason != LoginRefused::StoreUnavailable)
     }
 
     /// Tells that devices or clients have changed. Every token is asked about again at its next login.
@@ -200,6 +243,11 @@ impl Auth {
     pub fn issuer(&self) -> &IssuerUrl {
         self.0.endpoint.issuer().url()
     }
+}
+
+/// A store that is away is nobody's failure.
+fn is_failure(reason: LoginRefused) -> bool {
+    reason != LoginRefused::StoreUnavailable
 }
 
 /// What a log line shows of a foreign name; `Debug` escapes it besides. Whoever swaps name and secret must not find the secret in

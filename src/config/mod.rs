@@ -25,6 +25,8 @@ pub struct Config {
     pub edge: crate::edge::Config,
     /// Whoever needs a token.
     pub public: crate::public::Config,
+    /// Other brokers that ask about their clients.
+    pub hooks: crate::public::HooksConfig,
     /// Tokens.
     pub auth: crate::auth::Config,
     /// Operators.
@@ -73,6 +75,7 @@ impl Config {
         let Config {
             edge,
             public,
+            hooks,
             auth,
             admin,
             seal,
@@ -89,6 +92,7 @@ impl Config {
         let areas = [
             ("edge", edge.mistakes()),
             ("public", public.mistakes()),
+            ("hooks", hooks.mistakes()),
             ("auth", auth.mistakes()),
             ("admin", admin.mistakes()),
             ("seal", seal.mistakes()),

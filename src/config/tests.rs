@@ -97,6 +97,7 @@ fn a_value_that_cannot_be_right_is_told_in_every_section() {
     let wrong = [
         ("edge.receive_maximum", "0"),
         ("public.listen", "0.0.0.0:0"),
+        ("hooks.cache_max_age", "25h"),
         ("auth.token_lifetime", "0s"),
         ("admin.listen", "0.0.0.0:0"),
         ("seal.age_max", "0s"),
@@ -129,6 +130,7 @@ fn no_time_is_without_end() {
     let longest = format!("{}s", u64::MAX);
     for key in [
         "edge.connect_timeout",
+        "hooks.cache_max_age",
         "auth.token_lifetime",
         "seal.future_tolerance",
         "seal.age_max",

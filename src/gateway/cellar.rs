@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use crate::config::Config;
 use crate::seal::{MasterKeys, MasterKeysError};
 use crate::store::{OpenError, Store, StoreError};
-use crate::{auth, source, tls};
+use crate::{auth, public, source, tls};
 
 /// What rests on disk: the database, and the master keys that it belongs to. Commands that change devices need no more.
 pub struct Cellar {
@@ -39,6 +39,9 @@ pub enum StartError {
         /// Which file, and why.
         source: tls::LoadError,
     },
+    /// The secret of the hooks cannot be used.
+    #[error(transparent)]
+    Hooks(#[from] public::SecretError),
     /// Tokens cannot be issued.
     #[error(transparent)]
     Auth(#[from] auth::OpenError),

@@ -1,17 +1,20 @@
 //! The public HTTP listener: whatever a device or a service needs of us that is not MQTT.
 //!
-//! Now that is the issuer of access tokens, a thin layer of HTTP around [`auth`](crate::auth), and the way in for MQTT in a
-//! WebSocket, whose stream goes to [`edge`](crate::edge). Nothing of the operator's is here: metrics and management have a
-//! listener of their own, in `admin`.
+//! Now that is the issuer of access tokens, a thin layer of HTTP around [`auth`](crate::auth); what other brokers ask
+//! about their clients, which is that too; and the way in for MQTT in a WebSocket, whose stream goes to
+//! [`edge`](crate::edge). Nothing of the operator's is here: metrics and management have a listener of their own, in
+//! `admin`.
 
 mod config;
+mod hooks;
 mod metrics;
 mod oauth;
 mod websocket;
 
 pub use config::Config;
+pub use hooks::{Config as HooksConfig, SecretError, Secrets};
 
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -71,6 +74,13 @@ impl Door {
         Door { pages: self.pages.merge(mqtt), ..self }
     }
 
+    /// Answers other brokers that show one of `secrets`; without any there are no such pages.
+    #[must_use]
+    pub fn with_hooks(self, auth: Auth, secrets: Option<Secrets>, config: &HooksConfig, registry: &Registry) -> Self {
+        let hooks = hooks::routes(auth, secrets, config, registry).layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        Door { pages: self.pages.merge(hooks), ..self }
+    }
+
     /// Answers until `stop`, and returns when the answers under way are given.
     pub async fn serve(self, stop: CancellationToken) {
         // What comes too late is counted as what comes in time.
@@ -105,4 +115,11 @@ async fn counted(State(metrics): State<Metrics>, request: Request, next: Next) -
     let answer = next.run(request).await;
     metrics.answers.inc(Class::of(answer.status()));
     answer
+}
+
+/// Both clocks; that of the wall in Unix ms.
+#[expect(clippy::disallowed_methods, reason = "a request is answered at the time at which it came")]
+fn clocks() -> (Instant, i64) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (Instant::now(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

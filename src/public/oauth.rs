@@ -4,7 +4,7 @@
 //! answer is taken from the request: a client that is told where to send its secret has to hear it from the settings,
 //! not from a `Host` header.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::Serialize;
 
-use super::REQUEST_TIMEOUT;
+use super::{REQUEST_TIMEOUT, clocks};
 use crate::auth::{Asker, Auth, Refused, TokenRefused};
 use crate::http::Peer;
 
@@ -97,11 +97,4 @@ fn is_form(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     kind.eq_ignore_ascii_case("application/x-www-form-urlencoded")
-}
-
-/// Both clocks; that of the wall in Unix ms.
-#[expect(clippy::disallowed_methods, reason = "a request is answered at the time at which it came")]
-fn clocks() -> (Instant, i64) {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    (Instant::now(), i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

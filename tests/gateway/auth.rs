@@ -154,3 +154,33 @@ async fn keys_under_another_storage_key_do_not_open() {
     let opened = Auth::open(&Config::default(), world.store.clone(), &[8; 32], metrics, NOW_MS).await;
     assert!(matches!(opened.err(), Some(OpenError::Key(_))));
 }
+
+#[tokio::test]
+async fn what_may_be_done_elsewhere_is_remembered_until_the_registry_changes() {
+    let world = world().await;
+    world.device("pump-7").await;
+    world.service("console", &["sub:readings/+"]).await;
+    let grant = world.auth.standing("pump-7", "pump-7").await.unwrap();
+    assert_eq!(grant.principal(), &Principal::Device("pump-7".into()));
+    assert!(
+        world.auth.standing("console", "console@1").await.unwrap().may_subscribe(&Filter::new("readings/+").unwrap())
+    );
+    for (user_name, client_id, reason) in [
+        ("nobody", "nobody", LoginRefused::UnknownPrincipal),
+        ("", "", LoginRefused::UnknownPrincipal),
+        ("a\0b", "a\0b", LoginRefused::UnknownPrincipal),
+        ("pump-7", "pump-8", LoginRefused::WrongClientId),
+        ("pump-7", "", LoginRefused::WrongClientId),
+        ("pump-7", "pump-7@1", LoginRefused::UnknownPrincipal),
+    ] {
+        assert_eq!(world.auth.standing(user_name, client_id).await.unwrap_err(), reason, "{user_name} {client_id}");
+    }
+    world.store.set_device_state("pump-7", State::Disabled).await.unwrap();
+    world.auth.standing("pump-7", "pump-7").await.unwrap();
+    world.auth.registry_changed();
+    assert_eq!(world.auth.standing("pump-7", "pump-7").await.unwrap_err(), LoginRefused::Disabled);
+    // A store that is away grants nothing, not even what was known before.
+    world.store.clone().close().await;
+    world.auth.registry_changed();
+    assert_eq!(world.auth.standing("console", "console@1").await.unwrap_err(), LoginRefused::StoreUnavailable);
+}

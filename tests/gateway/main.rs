@@ -23,6 +23,7 @@ mod faults;
 mod fleet;
 mod full_disk;
 mod half_open;
+mod hooks;
 mod ingest;
 mod kill;
 mod limits;
