@@ -121,6 +121,17 @@ impl Connection {
         }
     }
 
+    /// Publishes at QoS 0, if there is room.
+    pub(super) fn try_publish(&self, topic: &str) {
+        match &self.client {
+            Client::V4(client) => drop(client.try_publish(topic, rumqttc::QoS::AtMostOnce, false, Vec::new())),
+            Client::V5(client) => {
+                let qos = rumqttc::v5::mqttbytes::QoS::AtMostOnce;
+                drop(client.try_publish(topic, qos, false, Bytes::new()));
+            }
+        }
+    }
+
     /// Acknowledges a message of QoS 1; false: there is no room, which ends the connection.
     pub(super) fn acknowledge(&self, packet_id: u16) -> bool {
         match &self.client {

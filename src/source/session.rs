@@ -18,6 +18,8 @@ use crate::ingest::{Delivery, Intake, Origin, Settled};
 
 /// From the first packet to the answer to our subscription.
 const ENTRY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a message to ourselves may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the last acknowledgements may take to leave.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -41,6 +43,8 @@ pub(super) struct Session<'h> {
     intake: Intake,
     window: Window,
     part: Option<Part>,
+    /// A topic on which a message of our own has not come yet, and until when it should.
+    probe: Option<(String, Deadline)>,
     /// Set: nothing more is taken, for this reason; what is on the way is acknowledged first.
     closing: Option<Ended>,
     next_login: Option<Login>,
@@ -53,6 +57,7 @@ pub(super) async fn run(house: &House, number: u32, login: Login, stop: &Cancell
         intake: Intake::new(house.ingest.clone(), &house.budget),
         window: Window::default(),
         part: house.part(number),
+        probe: None,
         closing: None,
         next_login: None,
         house,
@@ -68,6 +73,7 @@ pub(super) async fn run(house: &House, number: u32, login: Login, stop: &Cancell
     house.metrics.attempts.inc(Attempt::Subscribed);
     house.subscribed(true);
     info!(worker = number, broker = %house.config.url, "Subscribed.");
+    session.probe(&house.identity(number).client_id);
     let since = now();
     let cause = session.serve(&login, stop).await;
     house.subscribed(false);
@@ -131,6 +137,7 @@ impl Session<'_> {
             {
                 return cause;
             }
+            let probed = self.probe.as_ref().map(|(_, until)| *until);
             tokio::select! {
                 event = self.connection.next(), if !self.intake.is_holding() => match event {
                     Ok(Event::Message(message)) => self.take(message),
@@ -145,14 +152,40 @@ impl Session<'_> {
                     self.closing = Some(Ended::Renewed);
                 }
                 () = sleep_until(ends_at.unwrap_or_else(Deadline::now)), if ends_at.is_some() => return Ended::Renewed,
+                () = sleep_until(probed.unwrap_or_else(Deadline::now)), if probed.is_some() => self.nothing_came(),
                 () = stop.cancelled(), if self.closing != Some(Ended::Stopped) => self.closing = Some(Ended::Stopped),
             }
         }
     }
 
+    /// Sends ourselves a message by a shared subscription of our own.
+    fn probe(&mut self, client_id: &str) {
+        if self.house.config.shared {
+            let (filter, topic) = topic::probe(client_id);
+            self.connection.subscribe(&filter);
+            self.connection.try_publish(&topic);
+            self.probe = Some((topic, Deadline::now() + PROBE_TIMEOUT));
+        }
+    }
+
+    fn nothing_came(&mut self) {
+        let Some((topic, _)) = self.probe.take() else { return };
+        error!(
+            topic,
+            "A message of our own has not come by a shared subscription. Either the broker forbids us this topic, or it takes $share for a name \
+             like any other, and no message of a device will come: then set source.shared = false."
+        );
+    }
+
     /// What comes while we close is left to the next connection: the broker delivers it again.
     fn take(&mut self, message: Message) {
         if self.closing.is_some() {
+            return;
+        }
+        if topic::is_probe(&message.topic) {
+            if self.probe.take().is_some() {
+                info!("The broker shares messages out.");
+            }
             return;
         }
         let metrics = &self.house.metrics;

@@ -10,6 +10,8 @@ use crate::ingest::DeviceId;
 /// What devices publish their envelopes on.
 const TELEMETRY: &str = "devices/+/telemetry/#";
 
+const PROBE: &str = "sealgate/probe/";
+
 /// Characters that are kept of a name that no device can have.
 const FOREIGN_CHARS_MAX: usize = 63;
 
@@ -19,6 +21,18 @@ pub(super) fn filter(group: Option<&str>) -> String {
         Some(group) => format!("$share/{group}/{TELEMETRY}"),
         None => TELEMETRY.to_owned(),
     }
+}
+
+/// A filter and a topic by which a worker finds out whether the broker knows shared subscriptions: one that takes `$share` for a name like
+/// any other grants it, and nothing ever comes.
+pub(super) fn probe(client_id: &str) -> (String, String) {
+    let topic = format!("{PROBE}{client_id}");
+    (format!("$share/{client_id}/{topic}"), topic)
+}
+
+/// Whether a message is such a one, whenever it comes.
+pub(super) fn is_probe(topic: &[u8]) -> bool {
+    topic.starts_with(PROBE.as_bytes())
 }
 
 /// Who is named in `devices/{id}/telemetry` or `devices/{id}/telemetry/{stream}`. The broker lets anything through that its rules do not

@@ -15,7 +15,7 @@ fn ready_says_which_part_is_not() {
     gateway.restart();
     let ready = || get(gateway.admin(), "/ready");
     assert_eq!((ready().status, ready().body.as_str()), (200, "ready\n"));
-    assert_eq!(gateway.metrics().sum("sealgate_ready"), 4.0);
+    assert_eq!(gateway.metrics().sum("sealgate_ready"), 5.0);
     let mut client = Client::of_device(&gateway, Version::V5, &pump);
     client.publish_acknowledged(&pump.topic(), pump.seal(1.0));
     cutter.part();

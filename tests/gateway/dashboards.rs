@@ -96,7 +96,15 @@ fn every_series_is_documented_and_what_is_shown_is_there() {
     let mut gateway = Gateway::prepare(&[]);
     give_a_certificate(&mut gateway, &scratch);
     gateway.restart();
-    let exposition = get(gateway.admin(), "/metrics").body;
+    // Each way for messages to come in has series of its own.
+    let others = ["mqtt", "rumqttd"].map(|source| Gateway::start_with(&[("ingest.source", source)]));
+    let all =
+        || others.iter().chain([&gateway]).map(|gateway| get(gateway.admin(), "/metrics").body).collect::<String>();
+    // Those of certificates appear a moment after the doors have opened.
+    let exposition = eventually("the series of certificates are there", || {
+        let exposition = all();
+        exposition.contains("sealgate_tls_files_unused").then_some(exposition)
+    });
     let types = exposition.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     let exposed: BTreeSet<&str> = types.filter_map(|line| line.split(' ').next()).collect();
     assert_eq!(series_in(METRICS), exposed);

@@ -2,4 +2,5 @@
 
 mod brokers;
 mod login;
+mod rumqttd;
 mod trial;

@@ -111,7 +111,8 @@ impl Embedded {
         } = self;
         let mut reader = Reader::default();
         let why = {
-            let probing = probe::probe(probe_sender, probe_receiver, &topic);
+            let is_quick = |is_quick| ready.set(Part::Source, is_quick);
+            let probing = probe::probe(probe_sender, probe_receiver, &topic, is_quick);
             tokio::pin!(probing, ended);
             loop {
                 tokio::select! {

@@ -74,9 +74,9 @@ impl Rows {
         lines.len()
     }
 
-    /// The same as a question.
-    pub(crate) fn hold(&self, ledger: &Path) -> bool {
-        acknowledged(ledger).iter().all(|line| self.has_line(line))
+    /// How much of it is not here.
+    pub(crate) fn missing(&self, ledger: &Path) -> usize {
+        acknowledged(ledger).iter().filter(|line| !self.has_line(line)).count()
     }
 
     fn has_line(&self, line: &Acknowledged) -> bool {

@@ -120,7 +120,7 @@ impl Gateway {
 
     /// Listens at the same addresses from the next start on, whatever happens to it.
     pub(crate) fn keep_its_doors(&mut self) {
-        for key in ["edge.listen", "public.listen", "admin.listen"] {
+        for key in ["edge.listen", "rumqttd.listen", "public.listen", "admin.listen"] {
             let address = quiet_address();
             self.set(key, &address.to_string());
         }
@@ -171,6 +171,11 @@ impl Gateway {
         let id = self.running().child.id();
         let sent = Command::new("sh").args(["-c", &format!("kill -{name} {id}")]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running().child.id()
     }
 
     /// Waits until it has ended by itself.

@@ -29,10 +29,10 @@ fn rabbitmq() {
     run(WITHOUT_SHARING);
 }
 
-/// NATS before 2.10 carries no dot in a topic. JetStream keeps what it has acknowledged in files.
+/// NATS before 2.10 carries no dot in a topic. It acknowledges a moment before JetStream has stored: what comes just before its end may be gone.
 #[test]
 fn nats() {
-    run(Kind { name: "nats", ..WITHOUT_SHARING });
+    run(Kind { name: "nats", survives: false, ..WITHOUT_SHARING });
 }
 
 const MOSQUITTO: Kind = Kind {
