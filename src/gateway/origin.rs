@@ -29,6 +29,7 @@ pub(super) enum Origin {
 
 impl Origin {
     /// The broker of `[source]`.
+    #[expect(clippy::result_large_err, reason = "it is made once, at the start")]
     pub(super) fn broker(
         config: &Config,
         ingest: Ingest,

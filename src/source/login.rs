@@ -12,6 +12,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::Config;
+use super::clock::now;
 use crate::fetch::{Fetch, FetchError};
 use crate::tls::ClientConfig;
 
@@ -33,7 +34,16 @@ pub struct Credentials {
 enum Kind {
     None,
     Password(PathBuf),
-    Token { url: TokenUrl, client_id: ClientId, secret_file: PathBuf, scope: Option<Scope>, fetch: Fetch },
+    Token(Box<TokenClient>),
+}
+
+/// Whom a token is asked of, and as who.
+struct TokenClient {
+    url: TokenUrl,
+    client_id: ClientId,
+    secret_file: PathBuf,
+    scope: Option<Scope>,
+    fetch: Fetch,
 }
 
 /// One login.
@@ -81,7 +91,7 @@ impl Credentials {
                 TokenUrl::new(config.token_url.clone()).map_err(|error| LoginError::TokenUrl(error.to_string()))?;
             let scope = (!config.token_scope.is_empty()).then(|| Scope::new(config.token_scope.clone()));
             let client_id = ClientId::new(config.token_client_id.clone());
-            Kind::Token { url, client_id, secret_file, scope, fetch: Fetch::new(tls.clone()) }
+            Kind::Token(Box::new(TokenClient { url, client_id, secret_file, scope, fetch: Fetch::new(tls.clone()) }))
         } else if let Some(file) = config.password_file.clone() {
             secret("password_file", &file)?;
             Kind::Password(file)
@@ -96,27 +106,33 @@ impl Credentials {
         let (password, life) = match &self.kind {
             Kind::None => (None, None),
             Kind::Password(file) => (Some(secret("password_file", file)?), None),
-            Kind::Token { url, client_id, secret_file, scope, fetch } => {
-                let secret = secret("token_client_secret_file", secret_file)?;
-                let client = BasicClient::new(client_id.clone())
-                    .set_client_secret(ClientSecret::new(secret.to_string()))
-                    .set_token_uri(url.clone());
-                let asked = client.exchange_client_credentials().add_scopes(scope.clone());
-                let asked_at = now();
-                let fetch = fetch.clone();
-                let exchange = move |request| {
-                    let fetch = fetch.clone();
-                    async move { fetch.send(request).await }
-                };
-                let answer = asked.request_async(&exchange).await.map_err(no_token)?;
-                let life = answer.expires_in().unwrap_or(LIFE_WHERE_UNSAID);
-                if life < LIFE_MIN {
-                    return Err(LoginError::NoToken(format!("it would live for {life:?}")));
-                }
-                (Some(Zeroizing::new(answer.access_token().secret().clone())), Life::new(asked_at, life))
+            Kind::Token(client) => {
+                let (token, life) = client.fetch().await?;
+                (Some(token), life)
             }
         };
         Ok(Login { user: self.user.clone(), password, life })
+    }
+}
+
+impl TokenClient {
+    async fn fetch(&self) -> Result<(Zeroizing<String>, Option<Life>), LoginError> {
+        let secret = secret("token_client_secret_file", &self.secret_file)?;
+        let client = BasicClient::new(self.client_id.clone())
+            .set_client_secret(ClientSecret::new(secret.to_string()))
+            .set_token_uri(self.url.clone());
+        let asked = client.exchange_client_credentials().add_scopes(self.scope.clone());
+        let (asked_at, fetch) = (now(), self.fetch.clone());
+        let exchange = move |request| {
+            let fetch = fetch.clone();
+            async move { fetch.send(request).await }
+        };
+        let answer = asked.request_async(&exchange).await.map_err(no_token)?;
+        let life = answer.expires_in().unwrap_or(LIFE_WHERE_UNSAID);
+        if life < LIFE_MIN {
+            return Err(LoginError::NoToken(format!("it would live for {life:?}")));
+        }
+        Ok((Zeroizing::new(answer.access_token().secret().clone()), Life::new(asked_at, life)))
     }
 }
 
@@ -157,11 +173,6 @@ fn no_token(error: BasicRequestTokenError<FetchError>) -> LoginError {
         RequestTokenError::Parse(..) => "the answer is not that of a token endpoint".to_owned(),
         RequestTokenError::Other(_) => "the answer is empty".to_owned(),
     })
-}
-
-#[expect(clippy::disallowed_methods, reason = "whoever fetches a token is a driver")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 #[cfg(test)]

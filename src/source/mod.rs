@@ -10,6 +10,7 @@
 
 mod backoff;
 mod broker;
+mod clock;
 mod config;
 mod embedded;
 mod login;

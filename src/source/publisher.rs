@@ -4,14 +4,15 @@
 //! the pipeline then has no room for it counts itself.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant as Deadline, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::backoff::{Backoff, draw};
 use super::broker::{Connection, Event, Identity};
+use super::clock::{at, now, now_ms};
 use super::login::Login;
 use super::{Config, Credentials, Metrics};
 use crate::ingest::{Due, Outlets, Verified, content};
@@ -96,7 +97,7 @@ impl Publisher {
     }
 
     async fn publish_all(&self, connection: &mut Connection, outlets: &mut Outlets, login: &Login) -> Ended {
-        let renewed_at = login.life.map(|life| Deadline::from_std(life.renewed_at));
+        let renewed_at = login.life.map(|life| life.renewed_at);
         let (mut readings_over, mut receipts_over) = (false, false);
         while !(readings_over && receipts_over) {
             let messages = tokio::select! {
@@ -112,7 +113,7 @@ impl Publisher {
                     warn!(reason = %lost, "The connection to the broker for readings and receipts has ended.");
                     return Ended::Again;
                 }
-                () = sleep_until(renewed_at.unwrap_or_else(Deadline::now)), if renewed_at.is_some() => return Ended::Again,
+                () = at(renewed_at) => return Ended::Again,
             };
             if !self.publish(connection, messages).await {
                 return Ended::Again;
@@ -158,15 +159,4 @@ fn receipts(outlets: &Outlets, due: &Due) -> Vec<Outgoing> {
 async fn ended_unheard(outlets: &mut Outlets) {
     while outlets.verified.recv().await.is_some() {}
     while outlets.notary.next().await.is_some() {}
-}
-
-#[expect(clippy::disallowed_methods, reason = "whoever publishes is a driver")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "whoever publishes is a driver")]
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::time::{Instant as Deadline, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::backoff::{Backoff, draw};
 use super::broker::{Connection, Event, Lost, Message};
+use super::clock::{at, now};
 use super::config::{Part, Version};
 use super::login::Login;
 use super::metrics::{Attempt, Ended};
@@ -44,7 +45,7 @@ pub(super) struct Session<'h> {
     window: Window,
     part: Option<Part>,
     /// A topic on which a message of our own has not come yet, and until when it should.
-    probe: Option<(String, Deadline)>,
+    probe: Option<(String, Instant)>,
     /// Set: nothing more is taken, for this reason; what is on the way is acknowledged first.
     closing: Option<Ended>,
     next_login: Option<Login>,
@@ -127,7 +128,7 @@ impl Session<'_> {
 
     async fn serve(&mut self, login: &Login, stop: &CancellationToken) -> Ended {
         let mut renewal = std::pin::pin!(renewed(self.house, login));
-        let ends_at = login.life.map(|life| Deadline::from_std(life.ends_at));
+        let ends_at = login.life.map(|life| life.ends_at);
         loop {
             if let Err(cause) = self.acknowledge() {
                 return cause;
@@ -151,8 +152,8 @@ impl Session<'_> {
                     self.next_login = Some(login);
                     self.closing = Some(Ended::Renewed);
                 }
-                () = sleep_until(ends_at.unwrap_or_else(Deadline::now)), if ends_at.is_some() => return Ended::Renewed,
-                () = sleep_until(probed.unwrap_or_else(Deadline::now)), if probed.is_some() => self.nothing_came(),
+                () = at(ends_at) => return Ended::Renewed,
+                () = at(probed) => self.nothing_came(),
                 () = stop.cancelled(), if self.closing != Some(Ended::Stopped) => self.closing = Some(Ended::Stopped),
             }
         }
@@ -164,7 +165,7 @@ impl Session<'_> {
             let (filter, topic) = topic::probe(client_id);
             self.connection.subscribe(&filter);
             self.connection.try_publish(&topic);
-            self.probe = Some((topic, Deadline::now() + PROBE_TIMEOUT));
+            self.probe = Some((topic, now() + PROBE_TIMEOUT));
         }
     }
 
@@ -243,7 +244,7 @@ impl Session<'_> {
 /// The login that comes after this one, once it is time for it.
 async fn renewed(house: &House, login: &Login) -> Login {
     let Some(life) = login.life else { return std::future::pending().await };
-    sleep_until(life.renewed_at.into()).await;
+    at(Some(life.renewed_at)).await;
     let mut backoff = Backoff::new(house.config.reconnect_delay_max);
     loop {
         match house.credentials.login().await {
@@ -252,9 +253,4 @@ async fn renewed(house: &House, login: &Login) -> Login {
         }
         sleep(backoff.pause(draw())).await;
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the connection is a driver")]
-fn now() -> Instant {
-    Instant::now()
 }

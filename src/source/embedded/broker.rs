@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttd::local::{LinkError, LinkRx, LinkTx};
@@ -20,6 +20,7 @@ use crate::auth::{Asker, Auth};
 use crate::ingest::{Budget, Delivery, Due, Ingest, Intake, Origin, Outlets, Verified, content};
 use crate::metrics::{IntCounter, Registry};
 use crate::ready::{Part, Ready};
+use crate::source::clock::{now, now_ms};
 use crate::source::{Metrics, topic};
 
 /// A device that says nothing has so long for its CONNECT and our answer to it.
@@ -184,7 +185,7 @@ struct Links {
 }
 
 /// Blocks until the router has answered.
-fn begin(settings: rumqttd::Config) -> Result<(oneshot::Receiver<()>, Links), LinkError> {
+fn begin(settings: rumqttd::Config) -> Result<(oneshot::Receiver<()>, Links), Box<LinkError>> {
     let mut broker = Broker::new(settings);
     let (mut subscriber, receiver) = broker.link("sealgate")?;
     subscriber.subscribe(topic::filter(None))?;
@@ -272,15 +273,4 @@ fn reading(verified: &Verified) -> (String, Bytes) {
 fn receipts(outlets: &Outlets, due: &Due) -> Vec<(String, Bytes)> {
     let topic = format!("devices/{}/receipts", due.device_id());
     outlets.notary.seal(due, now_ms()).into_iter().map(|payload| (topic.clone(), payload)).collect()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the broker is a driver")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-#[expect(clippy::disallowed_methods, reason = "the broker is a driver")]
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

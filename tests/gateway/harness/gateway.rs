@@ -85,7 +85,7 @@ impl Gateway {
     }
 
     /// It only takes messages in from another broker.
-    pub(crate) fn as_worker(mut self) -> Self {
+    pub(crate) fn into_worker(mut self) -> Self {
         self.command = "ingest";
         self
     }

@@ -29,7 +29,7 @@ fn house(scratch: &Scratch, token_lifetime: &str) -> (Gateway, Gateway) {
     worker.set("source.token_url", &format!("https://localhost:{}/oauth/token", broker.https().port()));
     worker.set("source.token_client_secret_file", path(&scratch.join("secret")));
     worker.set("source.tls_ca", path(&scratch.join("ca.pem")));
-    (broker, worker.as_worker())
+    (broker, worker.into_worker())
 }
 
 fn path(path: &Path) -> &str {
@@ -107,12 +107,12 @@ fn an_authority_that_is_not_believed_ends_no_process() {
 #[test]
 fn a_broker_that_does_not_share_is_found_out() {
     let broker = Broker::start("nats");
-    let mut worker = Gateway::prepare(&[("ingest.source", "mqtt"), ("source.version", "3.1.1")]).as_worker();
+    let mut worker = Gateway::prepare(&[("ingest.source", "mqtt"), ("source.version", "3.1.1")]).into_worker();
     worker.set("source.url", &broker.url());
     worker.restart();
     eventually("it says so", || worker.log().contains("source.shared = false").then_some(()));
     let mosquitto = Broker::start("mosquitto");
-    let mut worker = Gateway::prepare(&[("ingest.source", "mqtt")]).as_worker();
+    let mut worker = Gateway::prepare(&[("ingest.source", "mqtt")]).into_worker();
     worker.set("source.url", &mosquitto.url());
     worker.restart();
     eventually("its message has come", || worker.log().contains("shares messages out").then_some(()));

@@ -53,7 +53,7 @@ impl House {
 }
 
 fn worker(issuer: &Gateway, broker: &Broker, kind: Kind, number: usize) -> Gateway {
-    let mut worker = Gateway::prepare_on(issuer.url().to_owned(), &[("ingest.source", "mqtt")]).as_worker();
+    let mut worker = Gateway::prepare_on(issuer.url().to_owned(), &[("ingest.source", "mqtt")]).into_worker();
     worker.take_keys_of(issuer);
     worker.set("source.url", &broker.url());
     worker.set("source.version", kind.workers);
