@@ -19,6 +19,8 @@ const BEHIND: usize = 8;
 /// So many messages of those that are behind a batch takes beside live ones.
 /// (`cargo bench --bench end_to_end -- --only backfill`; docs/benchmarks.md, "Those who are behind").
 const BESIDE_LIVE_MAX: usize = 32;
+/// After so many live ones it is the turn of one that is behind: a batch may be full of live ones, again and again.
+const LIVE_IN_A_ROW_MAX: usize = 16;
 /// A device is forgotten that had nothing in so many batches; until then it may send again at any moment.
 const FORGOTTEN_AFTER: u64 = 256;
 
@@ -37,6 +39,7 @@ pub(super) struct Turns<T = Job> {
     batch: u64,
     /// How much of those that are behind this batch still takes.
     room_behind: usize,
+    live_in_a_row: usize,
 }
 
 struct Device<T> {
@@ -74,6 +77,7 @@ impl<T: OfDevice> Turns<T> {
             live_devices: 0,
             batch: 0,
             room_behind: usize::MAX,
+            live_in_a_row: 0,
         }
     }
 
@@ -113,15 +117,18 @@ impl<T: OfDevice> Turns<T> {
         if self.live.is_empty() && (self.behind.is_empty() || self.room_behind == 0) {
             self.place_all();
         }
-        match self.live.pop_front() {
-            Some(name) => Some(self.take(name)),
-            None if self.room_behind == 0 => None,
-            None => {
-                let name = self.behind.pop_front()?;
-                self.room_behind -= 1;
-                Some(self.take(name))
+        if self.live_in_a_row < LIVE_IN_A_ROW_MAX || self.behind.is_empty() || self.room_behind == 0 {
+            if let Some(name) = self.live.pop_front() {
+                self.live_in_a_row += 1;
+                return Some(self.take(name));
+            }
+            if self.room_behind == 0 {
+                return None;
             }
         }
+        let name = self.behind.pop_front()?;
+        (self.room_behind, self.live_in_a_row) = (self.room_behind - 1, 0);
+        Some(self.take(name))
     }
 
     /// Whether something waits that this batch does not take.
@@ -282,6 +289,18 @@ mod tests {
             "once it is forgotten, more is taken: {batches}"
         );
         assert_eq!(turns.devices.len(), 1);
+    }
+
+    /// A thousand live devices may fill each batch by themselves.
+    #[tokio::test]
+    async fn live_devices_that_fill_every_batch_do_not_shut_out_those_that_are_behind() {
+        let (jobs, mut turns) = turns();
+        send(&jobs, "behind", 0..100);
+        for device in 0..1000 {
+            send(&jobs, &format!("live-{device}"), 0..1);
+        }
+        let first = batch(&mut turns, 170).await;
+        assert_eq!((first.len(), count(&first, "behind")), (170, 170 / (LIVE_IN_A_ROW_MAX + 1)));
     }
 
     /// A fleet that has begun at once is behind as a whole, and none of it has to be spared.
