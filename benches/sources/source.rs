@@ -50,6 +50,9 @@ enum Kind {
     Broker(&'static str),
 }
 
+/// `/tmp` may be memory, where a sync costs nothing.
+const BROKER_FLAGS: [&str; 3] = ["--all-cores", "--in", env!("CARGO_TARGET_TMPDIR")];
+
 pub(crate) const MQTT: &str = "ingest.source=mqtt";
 pub(crate) const QUIET: &str = "source.publish=false";
 pub(crate) const V311: &str = "source.version=3.1.1";
@@ -110,7 +113,7 @@ pub(crate) fn measure(source: &Source, options: &Options, report: &mut Report) -
         Kind::Edge => run(Version::V5, Entry::Edge, Delivery::Once, source.settings)?,
         Kind::Embedded => run(Version::V311, Entry::Embedded, Delivery::Once, source.settings)?,
         Kind::Broker(program) => {
-            let Some(broker) = Broker::start_if_installed(program, &["--all-cores"]) else {
+            let Some(broker) = Broker::start_if_installed(program, &BROKER_FLAGS) else {
                 eprintln!("{program} is left out");
                 return Ok(());
             };
