@@ -72,7 +72,7 @@ impl Server {
         let service = house.add_service(SERVICE, &["pub:bench/#", "sub:bench/#"])?;
         let gateway = house.serve(&UNBOUNDED)?;
         let token = Some(service.token(gateway.public)?);
-        Ok(Server { address: gateway.mqtt, program: Program::Ours(gateway), token, _scratch: scratch })
+        Ok(Server { address: gateway.mqtt()?, program: Program::Ours(gateway), token, _scratch: scratch })
     }
 
     fn peer(address: SocketAddr, process: Process, scratch: Scratch) -> Server {

@@ -25,7 +25,8 @@ pub(crate) struct House {
 /// A gateway that serves.
 pub(crate) struct Gateway {
     pub(crate) process: Process,
-    pub(crate) mqtt: SocketAddr,
+    /// Where clients come to it; none: they come to another broker.
+    pub(crate) mqtt: Option<SocketAddr>,
     /// Where MQTT over TLS is spoken, if it is told to.
     pub(crate) mqtts: Option<SocketAddr>,
     pub(crate) public: SocketAddr,
@@ -79,8 +80,8 @@ impl House {
             let line = line?;
             if line == "ready" {
                 let door = |name: &str| doors.get(name).copied().with_context(|| format!("no {name} is announced"));
-                let (mqtt, public, admin) = (door("mqtt")?, door("public")?, door("admin")?);
-                let mqtts = doors.get("mqtts").copied();
+                let (public, admin) = (door("public")?, door("admin")?);
+                let (mqtt, mqtts) = (doors.get("mqtt").copied(), doors.get("mqtts").copied());
                 return Ok(Gateway { process, mqtt, mqtts, public, admin });
             }
             if let Some((door, address)) = line.split_once(" listening on ") {
@@ -136,6 +137,11 @@ impl Added {
 }
 
 impl Gateway {
+    /// Where it speaks MQTT without TLS.
+    pub(crate) fn mqtt(&self) -> Result<SocketAddr> {
+        self.mqtt.context("no mqtt is announced")
+    }
+
     /// Each series of /metrics, summed up over its labels.
     pub(crate) fn scrape(&self) -> Result<HashMap<String, f64>> {
         let text = ask(self.admin, &format!("GET /metrics HTTP/1.0\r\nhost: {}\r\n\r\n", self.admin))?;

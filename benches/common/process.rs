@@ -26,20 +26,25 @@ impl Process {
 
     /// Processor time of all its threads, also of those that have ended, in user and in kernel mode.
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        // The name, in brackets, may hold anything; utime and stime are the 14th and 15th field of all.
-        let (_, fields) = stat.rsplit_once(')').context("a process has a name")?;
-        let ticks: Vec<u32> = fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
-        Ok(TICK * ticks.iter().sum())
+        cpu_of(self.0.id())
     }
 
     /// Processor time of the threads that it has now, to the nanosecond.
     pub(crate) fn thread_cpu(&self) -> Result<Duration> {
+        self.thread_cpu_of(|_| true)
+    }
+
+    /// The same of those that have such a name, of which the kernel keeps 15 bytes.
+    pub(crate) fn thread_cpu_of(&self, is_meant: impl Fn(&str) -> bool) -> Result<Duration> {
         let mut sum = Duration::ZERO;
         for thread in fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
+            let thread = thread?.path();
             // One that ends meanwhile has no time any more.
-            let Ok(schedstat) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
-            sum += on_processor(&schedstat)?;
+            let Ok(name) = fs::read_to_string(thread.join("comm")) else { continue };
+            let Ok(schedstat) = fs::read_to_string(thread.join("schedstat")) else { continue };
+            if is_meant(name.trim_end()) {
+                sum += on_processor(&schedstat)?;
+            }
         }
         Ok(sum)
     }
@@ -118,6 +123,15 @@ impl Drop for Scratch {
 /// A port that was free a moment ago.
 pub(crate) fn free_address() -> io::Result<SocketAddr> {
     TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// Processor time of a process, also of its threads that have ended, in user and in kernel mode.
+pub(crate) fn cpu_of(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name, in brackets, may hold anything; utime and stime are the 14th and 15th field of all.
+    let (_, fields) = stat.rsplit_once(')').context("a process has a name")?;
+    let ticks: Vec<u32> = fields.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+    Ok(TICK * ticks.iter().sum())
 }
 
 /// Processor time of the calling thread.

@@ -137,7 +137,7 @@ fn outside(kind: Kind, house: &House, scratch: &Scratch) -> Result<(Gateway, Vec
     });
     let settings: Vec<&str> = SETTINGS.iter().copied().chain(of_tls.iter().flatten().map(String::as_str)).collect();
     let gateway = house.serve(&settings)?;
-    let address = gateway.mqtts.unwrap_or(gateway.mqtt);
+    let address = gateway.mqtts.map_or_else(|| gateway.mqtt(), Ok)?;
     let mut clients = Vec::new();
     for number in 0..PROCESSES {
         let mut command = Command::new(std::env::current_exe()?);
@@ -165,7 +165,8 @@ fn inside(house: &House) -> Result<(Gateway, Vec<Commanded>)> {
     }
     let door = |name: &str| doors.get(name).copied().with_context(|| format!("no {name} is announced"));
     let process = commanded.process.take().context("it was just started")?;
-    let gateway = Gateway { process, mqtt: door("mqtt")?, mqtts: None, public: door("public")?, admin: door("admin")? };
+    let gateway =
+        Gateway { process, mqtt: Some(door("mqtt")?), mqtts: None, public: door("public")?, admin: door("admin")? };
     Ok((gateway, vec![commanded]))
 }
 

@@ -130,7 +130,7 @@ fn rate(crowd: &Crowd, load: &[Added], messages: usize) -> Result<f64> {
     let gateway = &crowd.gateway;
     let stored = || -> Result<f64> { Ok(gateway.scrape()?["sealgate_ingest_stored_total"]) };
     let before = stored()?;
-    let measured = load::run(&fleet, gateway.mqtt, LOAD_WINDOW, &gateway.process, Subscriber::None)?;
+    let measured = load::run(&fleet, gateway.mqtt()?, LOAD_WINDOW, &gateway.process, Subscriber::None)?;
     ensure!(stored()? - before == fleet.len() as f64, "not all of {} messages are stored", fleet.len());
     Ok(measured.acknowledged as f64 / measured.took.as_secs_f64())
 }
@@ -140,6 +140,7 @@ fn log_in(crowd: &Crowd, added: &Added) -> Result<Credentials> {
         device_id: added.text("device_id")?.to_owned(),
         key: hex::decode(added.text("seal_key")?)?.try_into().ok().context("a key has 32 bytes")?,
         key_version: added.printed["key_version"].as_u64().context("no key_version")?.try_into()?,
+        user_name: added.text("device_id")?.to_owned(),
         token: added.token(crowd.gateway.public)?,
     })
 }

@@ -102,7 +102,7 @@ pub(crate) fn tuned(options: &Options, report: &mut Report) -> Result<Vec<Way>> 
     let rows = Rows::of(&options.keyless_fleet(options.messages.div_ceil(2), Version::V5)?)?;
     let mut try_out = |way: Way| -> Result<(Duration, Way)> {
         let took = run(&rows, way, options)?;
-        report.tried.push((way, took.messages as f64 / took.took.as_secs_f64()));
+        report.tried.push((way.to_string(), took.messages as f64 / took.took.as_secs_f64()));
         Ok((took.took, way))
     };
     let fastest = |tried: Vec<(Duration, Way)>| tried.into_iter().min_by_key(|(took, _)| *took).map(|(_, way)| way);

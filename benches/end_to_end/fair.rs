@@ -97,12 +97,12 @@ async fn measure_round(shape: Shape, options: &Options) -> Result<Round> {
     let quiet = Arc::new(Fleet::seal(&credentials, 2 * shape.messages)?);
     let mut streams = Vec::new();
     for device in &quiet.devices {
-        streams.push(connect(gateway.mqtt, &device.device_id, device.login(), 1).await?);
+        streams.push(connect(gateway.mqtt()?, &device.device_id, device.login(), 1).await?);
     }
     let (alone, streams) = now_and_then(&shape, &quiet, streams, 0..shape.messages).await?;
     let mut flood = JoinSet::new();
     for (index, device) in fast.devices.iter().enumerate() {
-        let stream = connect(gateway.mqtt, &device.device_id, device.login(), options.window).await?;
+        let stream = connect(gateway.mqtt()?, &device.device_id, device.login(), options.window).await?;
         let (fast, window) = (fast.clone(), options.window);
         flood.spawn(async move { Publisher::new(stream, &fast.devices[index], window).publish().await });
     }

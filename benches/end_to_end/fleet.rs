@@ -22,13 +22,16 @@ pub(crate) struct Credentials {
     pub(crate) device_id: String,
     pub(crate) key: [u8; 32],
     pub(crate) key_version: u8,
-    /// Of the token endpoint; empty for a peer that asks for none.
+    /// The device's id, or the account that a broker has for all.
+    pub(crate) user_name: String,
+    /// Of the token endpoint, or the account's password; empty for a peer that asks for none.
     pub(crate) token: String,
 }
 
 /// A device with all that it will send.
 pub(crate) struct Device {
     pub(crate) device_id: String,
+    pub(crate) user_name: String,
     pub(crate) token: String,
     pub(crate) version: Version,
     pub(crate) envelopes: Vec<Envelope>,
@@ -53,7 +56,13 @@ pub(crate) struct Fleet {
 impl Credentials {
     /// For peers that check nothing.
     pub(crate) fn invented(devices: usize) -> Vec<Credentials> {
-        let of = |number| Credentials { device_id: name(number), key: [7; 32], key_version: 1, token: String::new() };
+        let of = |number| Credentials {
+            device_id: name(number),
+            key: [7; 32],
+            key_version: 1,
+            user_name: name(number),
+            token: String::new(),
+        };
         (0..devices).map(of).collect()
     }
 }
@@ -98,7 +107,7 @@ impl Device {
     pub(crate) fn login(&self) -> Login<'_> {
         match self.token.as_str() {
             "" => Login::None,
-            token => Login::As { user_name: &self.device_id, token },
+            token => Login::As { user_name: &self.user_name, token },
         }
     }
 
@@ -129,9 +138,10 @@ impl Device {
             envelopes.push(Envelope { key_version: credentials.key_version, counter, time_ms, bytes });
         }
         let packet_bytes = packets.len() / messages.max(1);
-        let Credentials { device_id, token, .. } = credentials;
+        let Credentials { device_id, user_name, token, .. } = credentials;
         Ok(Device {
             device_id: device_id.clone(),
+            user_name: user_name.clone(),
             token: token.clone(),
             version,
             envelopes,
@@ -173,6 +183,7 @@ impl Fleet {
     pub(crate) fn without_tokens(&self) -> Fleet {
         let bare = |device: &Device| Device {
             device_id: device.device_id.clone(),
+            user_name: device.user_name.clone(),
             token: String::new(),
             version: device.version,
             envelopes: device.envelopes.iter().map(Envelope::copied).collect(),

@@ -1,11 +1,11 @@
 //! The gateway under load: in a process of its own, on an empty database, and looked at afterwards.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::Result;
 
 use super::Options;
+use super::counts::{self, Delivery};
 use super::fleet::Fleet;
 use super::load::{self, Measured, Subscriber};
 use super::place::Place;
@@ -20,11 +20,11 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<Arc<Flee
     let (gateway, credentials) = place.serve(options.devices, &[])?;
     let fleet = Arc::new(Fleet::seal(&credentials, options.messages)?);
     let before = place.server_cpu()?;
-    let measured = load::run(&fleet, gateway.mqtt, options.window, &gateway.process, Subscriber::None)?;
+    let measured = load::run(&fleet, gateway.mqtt()?, options.window, &gateway.process, Subscriber::None)?;
     let server_cpu = place.server_cpu()?.saturating_sub(before);
 
     let scraped = gateway.scrape()?;
-    check_counts(&scraped, fleet.len() as f64)?;
+    counts::check(&scraped, fleet.len() as f64, Delivery::Once)?;
     let batch = fleet.len() as f64 / scraped["sealgate_ingest_batch_messages_count"];
     drop(gateway);
     place.check_rows(fleet.len())?;
@@ -42,23 +42,8 @@ fn show(options: &Options, report: &mut Report, measured: &Measured, batch: f64,
         let goal = format!("goal: at most {CPU_MICROS_MAX}, and at most Mosquitto's");
         section.line("processor time", measured.server_micros(), "µs/message", &goal);
     }
-    section.latencies(&measured.latencies, &[0.5, 0.99]);
+    section.latencies(&measured.latencies, &[0.5, 0.99], "");
     section.line("messages of a commit, mean", batch, "messages", "");
     section.line("load generator", micros(measured.own_cpu, measured.acknowledged), "µs/message", "not counted above");
     report.gateway = Some(Standard { rate: measured.rate(), micros: measured.server_micros() + server_micros });
-}
-
-/// Everything was stored, and the law of the counts holds.
-pub(crate) fn check_counts(scraped: &HashMap<String, f64>, sent: f64) -> Result<()> {
-    let count = |name: &str| {
-        scraped.get(&format!("sealgate_ingest_{name}")).copied().with_context(|| format!("/metrics has no {name}"))
-    };
-    let (received, stored) = (count("received_total")?, count("stored_total")?);
-    let others = ["duplicate_total", "rejected_total", "dropped_total", "in_flight"].map(count);
-    let others: f64 = others.into_iter().sum::<Result<f64>>()?;
-    ensure!(
-        received == sent && stored == sent && others == 0.0,
-        "sent {sent}, received {received}, stored {stored}, anything else {others}"
-    );
-    Ok(())
 }

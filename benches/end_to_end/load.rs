@@ -29,6 +29,9 @@ pub(crate) struct Measured {
     pub(crate) acknowledged: usize,
     /// What a subscriber got; none if there was none.
     pub(crate) relayed: Option<usize>,
+    /// When the first PUBLISH left.
+    #[allow(dead_code, reason = "some benchmarks count to the last PUBACK alone")]
+    pub(crate) began: Instant,
     pub(crate) took: Duration,
     pub(crate) server_cpu: Duration,
     pub(crate) own_cpu: Duration,
@@ -94,7 +97,7 @@ async fn drive(
     let (server_cpu, own_cpu) = (server.cpu()? - server_before, thread_cpu()? - own_before);
     latencies.sort_unstable();
     let took = ended - began;
-    Ok(Measured { acknowledged: latencies.len(), relayed, took, server_cpu, own_cpu, latencies })
+    Ok(Measured { acknowledged: latencies.len(), relayed, began, took, server_cpu, own_cpu, latencies })
 }
 
 pub(crate) struct Publisher<'d> {

@@ -11,6 +11,7 @@ mod bare;
 mod by_hand;
 #[path = "../common/mod.rs"]
 mod common;
+mod counts;
 mod fair;
 mod fleet;
 mod gateway;

@@ -54,7 +54,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let (gateway, credentials) = place.serve(2 * options.devices, &[])?;
     let (honest, forgers) = credentials.split_at(options.devices);
     let fleet = Arc::new(Fleet::seal(honest, options.messages)?);
-    let measured = load::run(&fleet, gateway.mqtt, options.window, &gateway.process, Subscriber::None)?;
+    let measured = load::run(&fleet, gateway.mqtt()?, options.window, &gateway.process, Subscriber::None)?;
     drop(fleet);
     let (greatest, each) = (measured.rate(), measured.rate() / options.devices as f64);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -72,7 +72,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     let commit_ms = (since.1 - before.1) / (since.0 - before.0) * 1e3;
     let section = report.section("at half of the greatest rate");
     section.line("greatest rate", greatest, "messages/s", "");
-    section.latencies(&half, &[0.5, 0.99, 0.999]);
+    section.latencies(&half, &[0.5, 0.99, 0.999], "");
     section.line("one commit, mean", commit_ms, "ms", "");
     let p99 = millis(quantile(&half, 0.99));
     section.line("p99 / one commit", p99 / commit_ms, "", &format!("goal: at most {COMMITS_MAX}"));
@@ -85,7 +85,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
     part = Part { rate: part.rate * (1 + FORGED) as f64, genuine_in: Some(1 + FORGED), ..part.after() };
     let from_the_same = run(&[part])?;
     let section = report.section("genuine messages at 5 % of the greatest rate, beside ten times as many forged ones");
-    section.latencies(&alone, &[0.5, 0.99]);
+    section.latencies(&alone, &[0.5, 0.99], "");
     for (who, flooded) in [("others", &beside_others), ("the same", &from_the_same)] {
         let (alone, flooded) = (millis(quantile(&alone, 0.99)), millis(quantile(flooded, 0.99)));
         section.line(&format!("forged by {who}: p99"), flooded, "ms", "");
@@ -120,7 +120,7 @@ async fn run_together(parts: &[Part<'_>], gateway: &Gateway, window: usize) -> R
             Plan { version: Version::V5, messages: part.messages(), before: part.before, genuine_in: part.genuine_in };
         let fleet = Arc::new(Fleet::of(part.who, plan)?);
         for (index, device) in fleet.devices.iter().enumerate() {
-            let stream = connect(gateway.mqtt, &device.device_id, device.login(), window).await?;
+            let stream = connect(gateway.mqtt()?, &device.device_id, device.login(), window).await?;
             let (fleet, interval) = (fleet.clone(), Duration::from_secs_f64(1.0 / part.rate));
             // Not all at the same moment.
             let lag = interval.mul_f64(index as f64 / fleet.devices.len() as f64);

@@ -65,6 +65,7 @@ fn credentials(added: &Added, token: String) -> Result<Credentials> {
         device_id: added.text("device_id")?.to_owned(),
         key: hex::decode(added.text("seal_key")?)?.try_into().ok().context("a key has 32 bytes")?,
         key_version: added.printed["key_version"].as_u64().context("no key_version")?.try_into()?,
+        user_name: added.text("device_id")?.to_owned(),
         token,
     })
 }

@@ -37,5 +37,5 @@ fn show(report: &mut Report, title: &str, measured: &Measured) {
     section.line("acknowledged", measured.rate(), "messages/s", "");
     section.line("reached the subscriber", measured.relayed.unwrap_or(0) as f64, "messages", &of);
     section.line("processor time", measured.server_micros(), "µs/message", "");
-    section.latencies(&measured.latencies, &[0.5, 0.99]);
+    section.latencies(&measured.latencies, &[0.5, 0.99], "");
 }

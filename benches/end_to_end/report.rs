@@ -4,14 +4,13 @@
 
 use std::time::Duration;
 
-use super::bare::Way;
 use super::load::Measured;
 
 /// The figures of all rounds, in the order in which they came first.
 #[derive(Default)]
 pub(crate) struct Report {
     sections: Vec<Section>,
-    pub(crate) tried: Vec<(Way, f64)>,
+    pub(crate) tried: Vec<(String, f64)>,
     /// What others are held against.
     pub(crate) gateway: Option<Standard>,
 }
@@ -81,10 +80,10 @@ impl Section {
     }
 
     /// PUBLISH to PUBACK, at some quantiles.
-    pub(crate) fn latencies(&mut self, latencies: &[Duration], parts: &[f64]) -> &mut Section {
+    pub(crate) fn latencies(&mut self, latencies: &[Duration], parts: &[f64], beside: &str) -> &mut Section {
         for part in parts {
             let name = format!("PUBLISH to PUBACK, p{}", part * 100.0);
-            self.line(&name, millis(quantile(latencies, *part)), "ms", "");
+            self.line(&name, millis(quantile(latencies, *part)), "ms", beside);
         }
         self
     }

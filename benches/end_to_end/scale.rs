@@ -40,7 +40,7 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
                 &credentials,
                 Plan { version: Version::V5, messages, before, genuine_in: Some(1) },
             )?);
-            load::run(&fleet, gateway.mqtt, window, &gateway.process, Subscriber::None)
+            load::run(&fleet, gateway.mqtt()?, window, &gateway.process, Subscriber::None)
         };
         run(FIRST, 0)?;
         let measured = run(total.div_ceil(devices), FIRST)?;

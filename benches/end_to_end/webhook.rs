@@ -3,28 +3,24 @@
 //! Aedes, which is told to ask, and a service in Node that checks the HMAC. Over PostgreSQL it writes what is genuine; beside the
 //! gateway over SQLite it writes nothing, so that what it is held against has done less than the gateway.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader};
+pub(crate) mod node;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use sealgate::mqtt::Version;
 
 use super::Options;
-use super::common::process::{PATIENCE, Process, now};
+use super::common::process::{PATIENCE, now};
 use super::load::{self, Subscriber};
 use super::place::server_cpu;
 use super::report::{Report, micros};
 use super::server::{self, Postgres};
+use node::CLIENTS;
 
-const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/end_to_end/webhook");
-const FILES: [&str; 4] = ["package.json", "package-lock.json", "broker.mjs", "service.mjs"];
-/// Node's own client, with an agent that keeps connections open, and the faster one.
-const CLIENTS: [&str; 2] = ["http", "undici"];
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// It takes some forty times as long as the gateway.
 const PART_OF_MESSAGES: usize = 5;
@@ -34,7 +30,7 @@ const CPU_PART_POSTGRES: f64 = 15.0;
 
 /// One round of each client; without Node there is none.
 pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
-    let Some(folder) = installed()? else {
+    let Some(folder) = node::installed()? else {
         eprintln!("npm is not installed, or cannot install Aedes; going on without the webhook way");
         return Ok(());
     };
@@ -44,8 +40,8 @@ pub(crate) fn measure(options: &Options, report: &mut Report) -> Result<()> {
 fn measure_one(options: &Options, report: &mut Report, folder: &Path, client: &str) -> Result<()> {
     let server = options.postgres.then(|| Postgres::start(&[]));
     let url = server.as_ref().map(Postgres::schema);
-    let (service_port, service) = node(folder, "service.mjs", url.as_slice())?;
-    let (port, broker) = node(folder, "broker.mjs", &[service_port.to_string(), client.to_owned()])?;
+    let (service_port, service) = node::start(folder, "service.mjs", url.as_slice())?;
+    let (port, broker) = node::start(folder, "broker.mjs", &[service_port.to_string(), client.to_owned()])?;
     ensure!(options.messages <= 65_535, "messages of a device are told apart by their packet identifiers");
     let fleet = Arc::new(options.keyless_fleet(options.messages.div_ceil(PART_OF_MESSAGES), Version::V311)?);
     let cpu = || {
@@ -77,27 +73,4 @@ fn measure_one(options: &Options, report: &mut Report, folder: &Path, client: &s
         section.line("webhook's time / gateway's", micros / gateway.micros, "", &format!("goal: at least {part}"));
     }
     Ok(())
-}
-
-/// Its programs beside what they need, which npm brings once.
-fn installed() -> Result<Option<PathBuf>> {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("webhook");
-    fs::create_dir_all(&folder)?;
-    let lock = |folder: &Path| fs::read(folder.join("package-lock.json")).ok();
-    let is_there = lock(&folder) == lock(Path::new(FOLDER)) && folder.join("node_modules").is_dir();
-    for file in FILES {
-        fs::copy(Path::new(FOLDER).join(file), folder.join(file))?;
-    }
-    let npm = || Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--silent"]).current_dir(&folder).status();
-    Ok((is_there || npm().is_ok_and(|status| status.success())).then_some(folder))
-}
-
-/// One of the two, and the port that it listens on.
-fn node(folder: &Path, program: &str, arguments: &[String]) -> Result<(u16, Process)> {
-    let mut command = Command::new("node");
-    command.current_dir(folder).arg(program).args(arguments).stdout(Stdio::piped());
-    let mut process = Process::start(&mut command)?;
-    let mut line = String::new();
-    BufReader::new(process.0.stdout.take().context("it is a pipe")?).read_line(&mut line)?;
-    Ok((line.trim().parse().with_context(|| format!("{program} said {line:?}"))?, process))
 }

@@ -1,6 +1,7 @@
 // A broker that asks a service about each message before it acknowledges it: Aedes, with a pool of connections that stay open.
 //
 //     broker.mjs SERVICE_PORT http|undici
+//     broker.mjs                             asks nobody: it relays
 //
 // By Node's own HTTP client, or by undici, which is faster. Prints the port that it listens on.
 
@@ -34,7 +35,7 @@ function byUndici () {
   }
 }
 
-const ask = { http: byHttp, undici: byUndici }[client]()
+const ask = port && { http: byHttp, undici: byUndici }[client]()
 
 function authorizePublish (_client, packet, callback) {
   ask(`/${packet.topic}`, packet.payload).then(
@@ -43,6 +44,7 @@ function authorizePublish (_client, packet, callback) {
   )
 }
 
-const broker = await Aedes.createBroker({ authorizePublish, concurrency: 2_000, queueLimit: 2_000 })
+const hooks = ask ? { authorizePublish } : {}
+const broker = await Aedes.createBroker({ ...hooks, concurrency: 2_000, queueLimit: 2_000 })
 const server = createServer({ noDelay: true }, broker.handle)
 server.listen(0, '127.0.0.1', () => console.log(server.address().port))

@@ -3,6 +3,8 @@
 //! The script `tests/broker` makes it, and takes it away when its standard input ends: so it goes with the process of the tests,
 //! however that ends.
 
+#![allow(dead_code, reason = "a test takes of it what it needs")]
+
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -10,10 +12,15 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use firmware_sim::host::Account;
 
+/// What the script ends with where the broker is not installed (EX_UNAVAILABLE).
+const NOT_INSTALLED: i32 = 69;
+
 /// A broker that runs, or has run.
 pub(crate) struct Broker {
     child: Child,
     answers: Lines<BufReader<ChildStdout>>,
+    /// Its process, as it was started first.
+    pub(crate) pid: u32,
     port: u16,
     tls_port: Option<u16>,
     /// The certificate of its authority, where it speaks TLS.
@@ -25,14 +32,25 @@ pub(crate) struct Broker {
 impl Broker {
     /// One of those that `tests/broker` knows.
     pub(crate) fn start(name: &str) -> Broker {
+        Broker::start_if_installed(name, &[]).expect("Debian's package of the broker is installed")
+    }
+
+    /// The same with flags of the script's.
+    pub(crate) fn start_if_installed(name: &str, flags: &[&str]) -> Option<Broker> {
         let mut child = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/broker"))
             .arg(name)
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("tests/broker is there");
         let mut answers = BufReader::new(child.stdout.take().expect("it is a pipe")).lines();
-        let said = answers.next().expect("Debian's package of the broker is installed").expect("it answers in text");
+        let Some(said) = answers.next() else {
+            let status = child.wait().expect("it has ended");
+            assert_eq!(status.code(), Some(NOT_INSTALLED), "the broker does not start");
+            return None;
+        };
+        let said = said.expect("it answers in text");
         let said: serde_json::Value = serde_json::from_str(&said).expect("it answers in JSON");
         let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
         let account = said["account"].as_object().map(|account| Account {
@@ -41,7 +59,8 @@ impl Broker {
         });
         let port = |value: &serde_json::Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
         let (tls_port, port) = (port(&said["tls_port"]), port(&said["port"]).expect("it has a port"));
-        Broker { child, answers, port, tls_port, ca: text(&said["ca"]).map(PathBuf::from), account }
+        let pid = said["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).expect("it has a process");
+        Some(Broker { child, answers, pid, port, tls_port, ca: text(&said["ca"]).map(PathBuf::from), account })
     }
 
     /// Where it speaks MQTT without TLS.
