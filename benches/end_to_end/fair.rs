@@ -108,7 +108,7 @@ async fn measure_round(shape: Shape, options: &Options) -> Result<Round> {
     }
     let (began, before) = (now(), stored(&gateway)?);
     let (beside, _) = now_and_then(&shape, &quiet, streams, shape.messages..2 * shape.messages).await?;
-    let rate = (stored(&gateway)? - before) / began.elapsed().as_secs_f64();
+    let rate = (stored(&gateway)? - before) / (now() - began).as_secs_f64();
     ensure!(flood.try_join_next().is_none(), "a fast one has run out of messages, or its connection has ended");
     flood.abort_all();
     Ok(Round { alone, beside, rate })
