@@ -252,11 +252,12 @@ impl Gateway {
         tokio::spawn(self.upkeep.run(background_ends.clone()));
         let (mut intake, mut pipeline, mut background) = (Tasks::default(), Tasks::default(), Tasks::default());
         let groups = (&mut intake, &mut pipeline, &mut background);
+        let hub = self.origin.hub();
         self.origin.open(self.outlets, groups, &doors_close, &background_ends);
         pipeline.spawn("writer", self.writer.run(give_up.clone()));
         let (store, ready, auth) =
             (self.store.clone(), self.ready.clone(), self.public.as_ref().map(|(auth, _)| auth.clone()));
-        let watch = Watch { store, known: self.registry_version, guard: self.guard, auth, ready };
+        let watch = Watch { store, known: self.registry_version, guard: self.guard, auth, hub, ready };
         background.spawn("registry", watch.run(background_ends.clone()));
         if let Some((_, door)) = self.public {
             background.spawn("public", door.serve(doors_close.clone()));

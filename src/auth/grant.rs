@@ -28,8 +28,13 @@ pub struct Grant {
     principal: Principal,
     /// What a service may do. What a device may do follows from its id, and is not kept with each of ten thousands.
     scopes: Box<[Scope]>,
+    /// Whether it is for another broker, where a worker of ours is a client like any other.
+    is_elsewhere: bool,
     expires_at_ms: i64,
 }
+
+/// What a worker of the gateway publishes back through another broker. A service there may if its scopes say exactly this.
+const OF_A_WORKER: [&str; 2] = ["pub:devices/+/receipts", "pub:readings/+"];
 
 impl Grant {
     /// The grant of a device; none if the id is not one level of a topic, which a device's always is.
@@ -37,12 +42,23 @@ impl Grant {
         if device_id.is_empty() || device_id.contains(['/', '+', '#']) {
             return None;
         }
-        Some(Grant { principal: Principal::Device(device_id.into()), scopes: Box::default(), expires_at_ms })
+        Some(Grant {
+            principal: Principal::Device(device_id.into()),
+            scopes: Box::default(),
+            is_elsewhere: false,
+            expires_at_ms,
+        })
     }
 
     /// The grant of a service.
     pub fn service(name: &str, scopes: Vec<Scope>, expires_at_ms: i64) -> Grant {
-        Grant { principal: Principal::Service(name.into()), scopes: scopes.into(), expires_at_ms }
+        Grant { principal: Principal::Service(name.into()), scopes: scopes.into(), is_elsewhere: false, expires_at_ms }
+    }
+
+    /// The same at another broker.
+    #[must_use]
+    pub fn elsewhere(self) -> Grant {
+        Grant { is_elsewhere: true, ..self }
     }
 
     /// Who has logged in.
@@ -60,7 +76,11 @@ impl Grant {
         match &self.principal {
             Principal::Device(id) => below_device(topic, id).is_some_and(is_a_devices_own),
             Principal::Service(_) => {
-                !is_reserved(topic) && self.scopes.iter().any(|scope| scope.allows(Action::Publish, topic))
+                let mut allowing = self.scopes.iter().filter(|scope| scope.allows(Action::Publish, topic));
+                match is_reserved(topic) {
+                    false => allowing.next().is_some(),
+                    true => self.is_elsewhere && allowing.any(|scope| OF_A_WORKER.contains(&&*scope.to_string())),
+                }
             }
         }
     }
@@ -220,6 +240,30 @@ mod tests {
         }
         for free in ["commands/a/stop", "readingsx", "a/devices", "/devices"] {
             assert!(grant.may_publish(&topic(free)), "{free}");
+        }
+    }
+
+    #[test]
+    fn a_worker_publishes_at_another_broker_what_its_scopes_name_exactly() {
+        let scopes = ["pub:devices/+/receipts", "pub:readings/+"];
+        let worker = service(&scopes).elsewhere();
+        for its in ["devices/a/receipts", "readings/a"] {
+            assert!(worker.may_publish(&topic(its)), "{its}");
+            assert!(!service(&scopes).may_publish(&topic(its)), "{its}, here");
+            assert!(
+                !service(&["pub:#", "pub:devices/#", "pub:readings/#"]).elsewhere().may_publish(&topic(its)),
+                "{its}, by less"
+            );
+        }
+        for others in [
+            "devices/a/telemetry",
+            "devices/a/commands/stop",
+            "devices/a/receipts/b",
+            "readings/a/b",
+            "readings",
+            "$SYS/x",
+        ] {
+            assert!(!worker.may_publish(&topic(others)), "{others}");
         }
     }
 

@@ -60,6 +60,11 @@ impl Logins {
         Logins { store, validator, verified, standings, registry: AtomicU64::new(0), cache_hits }
     }
 
+    /// How often it has changed.
+    pub(crate) fn registry(&self) -> u64 {
+        self.registry.load(Ordering::SeqCst)
+    }
+
     /// From now on every holder is looked up again.
     pub(crate) fn registry_changed(&self) {
         self.registry.fetch_add(1, Ordering::SeqCst);
@@ -146,7 +151,7 @@ impl Logins {
         let service = self.store.service(name).await.map_err(unavailable)?.ok_or(LoginRefused::UnknownPrincipal)?;
         enabled(service.state)?;
         let scopes = scope::parse_all(&service.scopes.join(" ")).map_err(|_| LoginRefused::Malformed)?;
-        Ok(Grant::service(name, scopes, i64::MAX))
+        Ok(Grant::service(name, scopes, i64::MAX).elsewhere())
     }
 
     /// What is known of the token of this hash, if its time is not over. The clock may have been set since, so both

@@ -180,6 +180,11 @@ impl Auth {
         }
     }
 
+    /// The state of the registry that logins are judged by now: another number after each change that is known of.
+    pub fn registry(&self) -> u64 {
+        self.0.logins.registry()
+    }
+
     /// Tells that devices or clients have changed. Every token is asked about again at its next login.
     pub fn registry_changed(&self) {
         self.0.logins.registry_changed();

@@ -16,6 +16,8 @@ pub enum Ending {
     TokenExpired,
     /// Another connection took the session over.
     TakenOver,
+    /// Whose it was may no longer come in.
+    Revoked,
     /// A message had to be given up.
     MessageLost,
     /// The client does not take what it is sent.
@@ -33,6 +35,7 @@ label! {
     Silent = "silent",
     TokenExpired = "token_expired",
     TakenOver = "taken_over",
+    Revoked = "revoked",
     MessageLost = "message_lost",
     NotReading = "not_reading",
     ShuttingDown = "shutting_down",
@@ -47,6 +50,7 @@ impl From<Ended> for Ending {
             Ended::Silent => Ending::Silent,
             Ended::TokenExpired => Ending::TokenExpired,
             Ended::TakenOver => Ending::TakenOver,
+            Ended::Revoked => Ending::Revoked,
             Ended::MessageLost => Ending::MessageLost,
             Ended::NotReading => Ending::NotReading,
             Ended::ShuttingDown => Ending::ShuttingDown,

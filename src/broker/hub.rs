@@ -9,6 +9,7 @@ mod publish;
 mod retained;
 mod sessions;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
@@ -81,6 +82,15 @@ impl Subscriber for Subscription {
     }
 }
 
+/// Why a connection has to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentAway {
+    /// Another connection wants the session.
+    TakenOver,
+    /// Its principal may no longer come in.
+    Revoked,
+}
+
 /// Why a session cannot be had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the gateway holds as many sessions as it may")]
@@ -94,8 +104,8 @@ pub struct Attachment {
     pub id: SessionId,
     /// What waits for it.
     pub mailbox: Arc<Mailbox>,
-    /// Resolves when another connection wants the session.
-    pub sent_away: oneshot::Receiver<()>,
+    /// Resolves when the connection has to go.
+    pub sent_away: oneshot::Receiver<SentAway>,
     let_go: Option<CancellationToken>,
 }
 
@@ -151,6 +161,22 @@ impl Hub {
                 Ok(attached) => return Ok(attached),
                 Err(let_go) => let_go.cancelled().await,
             }
+        }
+    }
+
+    /// Whose sessions there are, connected or kept.
+    pub fn principals(&self) -> HashSet<Principal> {
+        self.sessions().principals()
+    }
+
+    /// Ends the connections and the sessions of those who may no longer come in.
+    pub fn revoke(&self, principals: &HashSet<Principal>) {
+        let mut sessions = self.sessions();
+        let ended = sessions.revoke(|principal| principals.contains(principal));
+        self.0.metrics.sessions.set(gauge(sessions.len()));
+        drop(sessions);
+        for (id, kept) in ended {
+            self.unsubscribe_all(id, &kept.state);
         }
     }
 

@@ -37,7 +37,7 @@ use std::time::{Duration, Instant};
 pub use config::Config;
 pub use ending::Ending;
 pub use held::Held;
-pub use hub::{Attachment, Earlier, Echo, Hub, Remains, SessionId, SessionKey, TooManySessions};
+pub use hub::{Attachment, Earlier, Echo, Hub, Remains, SentAway, SessionId, SessionKey, TooManySessions};
 pub use intake::Intake;
 pub use mailbox::{Mailbox, Queued, Together};
 pub use message::Message;

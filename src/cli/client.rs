@@ -55,7 +55,7 @@ enum Verb {
     },
     /// Refuse a service: new tokens and new logins.
     ///
-    /// A running gateway knows of it within a second. A connection that is open ends with its token at the latest.
+    /// A running gateway knows of it within a second, and ends its connections and sessions.
     Disable {
         /// The service's name.
         name: String,

@@ -83,7 +83,8 @@ enum Verb {
     },
     /// Refuse a device: new tokens, new logins, and what it sends.
     ///
-    /// Its envelopes are refused as device_disabled from then on. A connection that is open ends with its token at the latest.
+    /// Its envelopes are refused as device_disabled from then on. A gateway that runs knows of it within a second, and ends its connection and
+    /// its session.
     Disable {
         /// The device's name.
         id: DeviceId,

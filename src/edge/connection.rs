@@ -17,7 +17,7 @@ use super::metrics::Throttled;
 use super::room::Share;
 use super::throttle::Throttle;
 use super::wire::{Moved, Reading, Wire};
-use crate::broker::{Attachment, Ended, Held, Intake, Output, Present, Queued, Remains, Session, Will};
+use crate::broker::{Attachment, Ended, Held, Intake, Output, Present, Queued, Remains, SentAway, Session, Will};
 use crate::mqtt::{PACKET_BYTES_MAX, Packet, ReasonCode};
 
 /// Messages that are taken from the mailbox at a time. Some 64 of the size of a reading make a write as large as one may be.
@@ -83,7 +83,7 @@ enum Event {
     Room(Option<OwnedSemaphorePermit>),
     Mail,
     Timeout,
-    SentAway,
+    SentAway(SentAway),
     Stop,
 }
 
@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             pieces = self.house.room.take(wanted.unwrap_or(0)), if wanted.is_some() => Event::Room(pieces),
             () = self.attachment.mailbox.arrived(), if wants_mail => Event::Mail,
             () = tokio::task::yield_now(), if wants_mail && self.session.has_backlog() => Event::Mail,
-            _ = &mut self.attachment.sent_away => Event::SentAway,
+            why = &mut self.attachment.sent_away => Event::SentAway(why.unwrap_or(SentAway::TakenOver)),
             () = stop.cancelled(), if !stopping => Event::Stop,
             () = sleep_until(timeout.into()) => Event::Timeout,
         }
@@ -154,7 +154,8 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
             Event::Moved(Moved::Sent) => self.stalled_since = None,
             Event::Moved(Moved::Gone) => self.session.end(Ended::Gone),
             Event::Timeout => self.handle_timeout(),
-            Event::SentAway => self.session.end(Ended::TakenOver),
+            Event::SentAway(SentAway::TakenOver) => self.session.end(Ended::TakenOver),
+            Event::SentAway(SentAway::Revoked) => self.session.end(Ended::Revoked),
             Event::Settled => self.held = None,
             Event::Room(pieces) => {
                 let until = now() + self.house.config.packet_timeout;
@@ -322,7 +323,7 @@ impl<S: AsyncRead + AsyncWrite> Connection<S> {
         if let Some(present) = self.present.take() {
             present.end(ended);
         }
-        let will = let_go(self.session, self.attachment);
+        let will = let_go(self.session, self.attachment, ended);
         let rest = async {
             if let Some(held) = self.held {
                 held.finish().await;
@@ -340,9 +341,14 @@ async fn settled(held: &mut Option<Held>) {
 }
 
 /// Gives the session back, with the will if that has to wait; else the will comes back, to be published now.
-fn let_go(session: Session, attachment: Attachment) -> Option<Will> {
+fn let_go(session: Session, attachment: Attachment, ended: Ended) -> Option<Will> {
     let now = now();
     let (state, expiry, will) = session.into_remains();
+    if ended == Ended::Revoked {
+        // Nothing is said any more in the name of whom was taken back.
+        attachment.let_go(Remains { state, until: None, will: None });
+        return None;
+    }
     let until = (!expiry.is_zero()).then(|| now + expiry);
     let (now_due, later) = match (will, until) {
         (Some(will), Some(_)) if !will.delay.is_zero() => (None, Some((now + will.delay, will))),

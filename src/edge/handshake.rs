@@ -142,13 +142,19 @@ fn version_to_answer_in(reason: ReasonCode, version: Option<Version>) -> Option<
 async fn admit(connect: Connect, peer: SocketAddr, house: &Arc<House>) -> Result<(Accepted, ConnAck), TurnedAway> {
     check_client_id(&connect)?;
     let (now, now_ms) = clocks();
-    let grant = log_in(&connect, house, Asker { from: peer.ip(), now }, now_ms).await?;
+    let asker = Asker { from: peer.ip(), now };
+    let registry = house.auth.registry();
+    let grant = log_in(&connect, house, asker, now_ms).await?;
     let key = session_key(&connect, &grant)?;
     let terms = terms(&connect, grant, house, now, now_ms)?;
     let (attachment, earlier) = house.broker.hub.attach(&key).await.map_err(|error| {
         warn!(client = %key, %error, "A client cannot come in.");
         TurnedAway::new(ReasonCode::QuotaExceeded, Refused::TooManySessions)
     })?;
+    // Whoever was taken back after the login and before this had no connection yet that could have been ended.
+    if house.auth.registry() != registry {
+        log_in(&connect, house, asker, now_ms).await?;
+    }
     let present = house.broker.presence.connected(&key, peer, connect.version);
     let resumed = resume(&connect, &terms.grant, &attachment, earlier, &house.broker);
     let connack = welcome(&connect, &key, &terms, &house.config, resumed.is_some());
@@ -327,6 +333,7 @@ pub(super) fn goodbye(ended: Ended, version: Version) -> Option<Packet> {
         Ended::Silent => (ReasonCode::KeepAliveTimeout, None),
         Ended::TokenExpired => (ReasonCode::NotAuthorized, Some("the access token has expired")),
         Ended::TakenOver => (ReasonCode::SessionTakenOver, None),
+        Ended::Revoked => (ReasonCode::NotAuthorized, Some("the login was taken back")),
         Ended::MessageLost => (ReasonCode::ServerBusy, Some("a message could not be committed; send it again")),
         Ended::ShuttingDown => (ReasonCode::ServerShuttingDown, None),
     };

@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use super::tasks::Tasks;
-use crate::broker::{self, Broker};
+use crate::broker::{self, Broker, Hub};
 use crate::config::Config;
 use crate::edge;
 use crate::ingest::{Budget, Ingest, Outlets};
@@ -60,6 +60,14 @@ impl Origin {
         }
     }
 
+    /// Where sessions meet, where we are the broker.
+    pub(super) fn hub(&self) -> Option<Hub> {
+        match self {
+            Origin::Edge { broker, .. } => Some(broker.hub.clone()),
+            _ => None,
+        }
+    }
+
     /// What it promises less than our own door does.
     pub(super) fn caveats(&self) -> &'static [&'static str] {
         match self {
@@ -87,7 +95,7 @@ impl Origin {
                 intake.spawn("wills", broker::publish_wills(broker, doors_close.clone()));
             }
             Origin::Broker { subscriber, publisher } => {
-                pipeline.spawn("outlets", publisher.run(outlets));
+                pipeline.spawn("outlets", publisher.run(outlets, doors_close.clone()));
                 intake.spawn("source", subscriber.run(doors_close.clone()));
             }
             #[cfg(feature = "rumqttd")]

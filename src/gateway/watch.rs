@@ -1,15 +1,17 @@
 //! The driver that notices what others have done to the database, and whether it answers.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::auth::Auth;
+use crate::auth::{Auth, Principal};
+use crate::broker::Hub;
 use crate::ready::{Part, Ready};
 use crate::seal::Guard;
-use crate::store::Store;
+use crate::store::{Kind, Store, StoreError};
 
 /// How often the registry is asked whether another process has changed it.
 const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -22,6 +24,8 @@ pub(super) struct Watch {
     pub(super) guard: Arc<Guard>,
     /// None where nobody logs in here.
     pub(super) auth: Option<Auth>,
+    /// None where nobody is connected here.
+    pub(super) hub: Option<Hub>,
     pub(super) ready: Ready,
 }
 
@@ -33,15 +37,38 @@ impl Watch {
             let version = self.store.registry_version().await;
             self.ready.set(Part::Store, version.is_ok());
             match version {
-                Ok(version) if std::mem::replace(&mut self.known, version) != version => {
+                Ok(version) if version != self.known => {
+                    let before = std::mem::replace(&mut self.known, version);
                     self.guard.registry_changed();
                     if let Some(auth) = &self.auth {
                         auth.registry_changed();
+                    }
+                    if let Err(error) = self.end_revoked().await {
+                        warn!(%error, "Whose login was taken back cannot be read; it is tried again.");
+                        self.known = before;
                     }
                 }
                 Ok(_) => {}
                 Err(error) => warn!(%error, "The registry cannot be read."),
             }
         }
+    }
+
+    /// Ends what those have here who may no longer come in. Logins are judged anew already, so nobody comes in behind this.
+    async fn end_revoked(&self) -> Result<(), StoreError> {
+        let Some(hub) = &self.hub else { return Ok(()) };
+        let (devices, services): (Vec<Principal>, Vec<Principal>) =
+            hub.principals().into_iter().partition(|principal| matches!(principal, Principal::Device(_)));
+        let mut revoked = HashSet::new();
+        for (kind, principals) in [(Kind::Device, devices), (Kind::Service, services)] {
+            let names: Vec<&str> = principals.iter().map(|principal| &**principal.name()).collect();
+            let gone: HashSet<String> = self.store.not_enabled(kind, &names).await?.into_iter().collect();
+            revoked.extend(principals.into_iter().filter(|principal| gone.contains(&**principal.name())));
+        }
+        if !revoked.is_empty() {
+            info!(logins = revoked.len(), "Logins were taken back; their connections and sessions end.");
+            hub.revoke(&revoked);
+        }
+        Ok(())
     }
 }

@@ -4,7 +4,7 @@
 //! that have come back with a backlog have on the way. The messages of one device stay in their order.
 //!
 //! A live message also waits for the commit that is under way. So while there are live devices, a batch takes all that they sent, and of
-//! those that are behind no more than [`BESIDE_LIVE_MAX`].
+//! those that are behind no more than whoever writes has learned to be little (`writer`'s queue).
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,11 +16,10 @@ use crate::store::Entry;
 
 /// A device is behind that has so many messages waiting and in the batches before, of which each counts half of the one after it.
 const BEHIND: usize = 8;
-/// So many messages of those that are behind a batch takes beside live ones.
-/// (`cargo bench --bench end_to_end -- --only backfill`; docs/benchmarks.md, "Those who are behind").
-const BESIDE_LIVE_MAX: usize = 32;
 /// After so many live ones it is the turn of one that is behind: a batch may be full of live ones, again and again.
 const LIVE_IN_A_ROW_MAX: usize = 16;
+/// Places of a queue that are kept when it is empty.
+const WAITING_KEPT: usize = 16;
 /// A device is forgotten that had nothing in so many batches; until then it may send again at any moment.
 const FORGOTTEN_AFTER: u64 = 256;
 
@@ -95,8 +94,8 @@ impl<T: OfDevice> Turns<T> {
         job.map(|job| self.place(job)).is_some()
     }
 
-    /// A batch begins.
-    pub(super) fn begin(&mut self) {
+    /// A batch begins. While there are live devices it takes `beside_live` of those that are behind.
+    pub(super) fn begin(&mut self, beside_live: usize) {
         self.batch += 1;
         self.place_all();
         // Who was behind may have caught up, and the other way round.
@@ -106,7 +105,7 @@ impl<T: OfDevice> Turns<T> {
         if self.batch.is_multiple_of(FORGOTTEN_AFTER) {
             self.forget();
         }
-        self.room_behind = if self.live_devices > 0 { BESIDE_LIVE_MAX } else { usize::MAX };
+        self.room_behind = if self.live_devices > 0 { beside_live } else { usize::MAX };
     }
 
     /// The next one for this batch, if there is one.
@@ -193,6 +192,9 @@ impl<T: OfDevice> Turns<T> {
         device.at = self.batch;
         if !device.waiting.is_empty() {
             self.line_up(name);
+        } else if device.waiting.capacity() > WAITING_KEPT {
+            // What a backlog took up is not kept for a device that has caught up.
+            device.waiting = VecDeque::new();
         }
         job
     }
@@ -218,6 +220,8 @@ mod tests {
     #[derive(Debug, PartialEq)]
     struct Told(Arc<str>, usize);
 
+    const BESIDE_LIVE: usize = 32;
+
     impl OfDevice for Told {
         fn device_id(&self) -> &Arc<str> {
             &self.0
@@ -236,7 +240,7 @@ mod tests {
     /// The next batch of up to `rows_max`, as the writer takes it.
     async fn batch(turns: &mut Turns<Told>, rows_max: usize) -> Vec<Told> {
         assert!(turns.wait().await);
-        turns.begin();
+        turns.begin(BESIDE_LIVE);
         std::iter::from_fn(|| turns.try_recv()).take(rows_max).collect()
     }
 
@@ -271,17 +275,17 @@ mod tests {
     #[tokio::test]
     async fn beside_a_live_device_a_batch_takes_little_of_those_that_are_behind() {
         let (jobs, mut turns) = turns();
-        send(&jobs, "behind", 0..10 * FORGOTTEN_AFTER as usize * BESIDE_LIVE_MAX);
+        send(&jobs, "behind", 0..10 * FORGOTTEN_AFTER as usize * BESIDE_LIVE);
         send(&jobs, "live", 0..2);
         let first = batch(&mut turns, 4096).await;
-        assert_eq!((count(&first, "live"), count(&first, "behind")), (2, BESIDE_LIVE_MAX));
+        assert_eq!((count(&first, "live"), count(&first, "behind")), (2, BESIDE_LIVE));
         assert_eq!(text(&first[..2]), "live0 live1", "what waits for the least goes first");
         assert!(turns.is_left_over());
         let second = batch(&mut turns, 4096).await;
-        assert_eq!(text(&second[..1]), format!("behind{BESIDE_LIVE_MAX}"), "each in its order");
-        assert_eq!(second.len(), BESIDE_LIVE_MAX, "it may send again at any moment");
+        assert_eq!(text(&second[..1]), format!("behind{BESIDE_LIVE}"), "each in its order");
+        assert_eq!(second.len(), BESIDE_LIVE, "it may send again at any moment");
         let mut batches = 2;
-        while batch(&mut turns, 4096).await.len() == BESIDE_LIVE_MAX {
+        while batch(&mut turns, 4096).await.len() == BESIDE_LIVE {
             batches += 1;
         }
         assert!(
@@ -328,7 +332,7 @@ mod tests {
             batch(&mut turns, 4096).await;
         }
         send(&jobs, "b", 0..1000);
-        assert_eq!(batch(&mut turns, 4096).await.len(), BESIDE_LIVE_MAX);
+        assert_eq!(batch(&mut turns, 4096).await.len(), BESIDE_LIVE);
     }
 
     #[tokio::test]

@@ -192,7 +192,7 @@ impl Hand {
                 () = give_up.cancelled() => return given_up(batch.pending.into_iter()),
                 () = self.until_back() => {}
             }
-            if let Some(outcomes) = self.attempt(&batch.entries, &mut doubt).await {
+            if let Some(outcomes) = self.attempt(&batch, &mut doubt).await {
                 if delay > RETRY_DELAY_MIN {
                     info!("The database commits again.");
                 }
@@ -206,7 +206,8 @@ impl Hand {
     }
 
     /// Tries once; none: it failed, and may succeed later.
-    async fn attempt(&self, entries: &[Entry], doubt: &mut Option<Doubt>) -> Option<Vec<Outcome>> {
+    async fn attempt(&self, batch: &Batch, doubt: &mut Option<Doubt>) -> Option<Vec<Outcome>> {
+        let entries = &batch.entries;
         let (began, _committing) = (now(), self.company.begin());
         let mut commit = std::pin::pin!(self.try_commit(doubt, self.store.commit(entries)));
         let committed = match tokio::time::timeout(COMMIT_SLOW, &mut commit).await {
@@ -219,7 +220,9 @@ impl Hand {
         match committed {
             Ok(outcomes) => {
                 #[expect(clippy::disallowed_methods, reason = "the writer is a driver")]
-                self.metrics.committed(entries.len(), began.elapsed());
+                let took = began.elapsed();
+                self.metrics.committed(entries.len(), took);
+                self.company.committed(batch, took);
                 self.ready.set(Part::Writer, true);
                 Some(outcomes)
             }
@@ -254,7 +257,7 @@ impl Hand {
     }
 
     fn settle(&self, batch: Batch, outcomes: Vec<Outcome>) {
-        let Batch { entries, pending } = batch;
+        let Batch { entries, pending, .. } = batch;
         self.publish(entries, &outcomes);
         let now = now();
         let metrics = &self.metrics;

@@ -3,13 +3,16 @@
 //! The library's event loop runs on a task of its own, which ends with the [`Connection`]: it cannot be dropped in the middle of a
 //! packet. A connection that has ended is not taken up again; the next one is a new [`Connection`], with the login of that time.
 
+mod packets;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use rumqttc::{NetworkOptions, TlsConfiguration, Transport};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
 use super::config::{BrokerUrl, Config, Version};
 use super::login::Login;
@@ -17,12 +20,16 @@ use crate::tls::ClientConfig;
 
 /// Events that may wait for us; while they do, nothing is read.
 const EVENTS_MAX: usize = 64;
+/// KiB of messages that may wait for us; a larger one goes alone.
+const WAITING_KIB_MAX: u32 = 8 * 1024;
+/// How long a broker may take nothing of what is published.
+const PUBLISH_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a connection may take, its CONNACK included.
 const CONNECT_TIMEOUT_SECONDS: u64 = 10;
 /// 3.1.1 has no way to tell a broker what we do not want, and a message that we would not read would come again for ever.
 const PACKET_BYTES_MAX_V4: usize = 268_435_455 + 5;
 /// At 5.0 the broker keeps larger packets from us. An envelope is far smaller.
-const PACKET_BYTES_MAX_V5: u32 = 16 * 1024 * 1024;
+const PACKET_BYTES_MAX_V5: u32 = 1024 * 1024;
 
 /// Who we are to the broker, and what we want of it.
 pub(super) struct Identity {
@@ -62,6 +69,17 @@ pub(super) struct Message {
     /// None at QoS 0.
     pub(super) packet_id: Option<u16>,
     pub(super) is_redelivered: bool,
+    /// Its part of what may wait for us.
+    _waiting: Option<OwnedSemaphorePermit>,
+}
+
+/// How a message is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum QoS {
+    /// 0
+    AtMostOnce,
+    /// 1
+    AtLeastOnce,
 }
 
 /// Why a connection has ended, or did not begin.
@@ -113,22 +131,31 @@ impl Connection {
         self.events.recv().await.unwrap_or_else(|| Err(Lost::Failed("the event loop has ended".to_owned())))
     }
 
-    /// Asks for a subscription at QoS 1.
-    pub(super) fn subscribe(&self, filter: &str) -> bool {
+    /// Asks for a subscription, as far as there is room for it. What is retained is not wanted: a broker of 3.1.1 gives it out all the same.
+    pub(super) fn subscribe(&self, filter: &str, qos: QoS) {
         match &self.client {
-            Client::V4(client) => client.try_subscribe(filter, rumqttc::QoS::AtLeastOnce).is_ok(),
-            Client::V5(client) => client.try_subscribe(filter, rumqttc::v5::mqttbytes::QoS::AtLeastOnce).is_ok(),
+            Client::V4(client) => drop(client.try_subscribe(filter, qos.v4())),
+            Client::V5(client) => {
+                let mut filter = rumqttc::v5::mqttbytes::v5::Filter::new(filter, qos.v5());
+                filter.retain_forward_rule = rumqttc::v5::mqttbytes::v5::RetainForwardRule::Never;
+                drop(client.try_subscribe_many([filter]));
+            }
         }
     }
 
-    /// Publishes at QoS 0, if there is room.
-    pub(super) fn try_publish(&self, topic: &str) {
+    /// Ends a subscription.
+    pub(super) fn unsubscribe(&self, filter: &str) {
         match &self.client {
-            Client::V4(client) => drop(client.try_publish(topic, rumqttc::QoS::AtMostOnce, false, Vec::new())),
-            Client::V5(client) => {
-                let qos = rumqttc::v5::mqttbytes::QoS::AtMostOnce;
-                drop(client.try_publish(topic, qos, false, Bytes::new()));
-            }
+            Client::V4(client) => drop(client.try_unsubscribe(filter)),
+            Client::V5(client) => drop(client.try_unsubscribe(filter)),
+        }
+    }
+
+    /// Publishes an empty message at QoS 0, if there is room.
+    pub(super) fn publish_at_once(&self, topic: &str) {
+        match &self.client {
+            Client::V4(client) => drop(client.try_publish(topic, QoS::AtMostOnce.v4(), false, Vec::new())),
+            Client::V5(client) => drop(client.try_publish(topic, QoS::AtMostOnce.v5(), false, Bytes::new())),
         }
     }
 
@@ -154,9 +181,9 @@ impl Connection {
     }
 
     /// Publishes, as soon as the broker takes it; false: the connection is over.
-    pub(super) async fn publish(&mut self, topic: String, payload: Bytes, at_least_once: bool) -> bool {
+    pub(super) async fn publish(&mut self, topic: String, payload: Bytes, qos: QoS) -> bool {
         tokio::select! {
-            is_taken = self.client.publish(topic, payload, at_least_once) => is_taken,
+            is_taken = timeout(PUBLISH_TIMEOUT, self.client.publish(topic, payload, qos)) => is_taken.unwrap_or(false),
             _ = ended(&mut self.events) => false,
         }
     }
@@ -187,17 +214,26 @@ async fn ended(events: &mut mpsc::Receiver<Result<Event, Lost>>) -> Lost {
 }
 
 impl Client {
-    async fn publish(&self, topic: String, payload: Bytes, at_least_once: bool) -> bool {
+    async fn publish(&self, topic: String, payload: Bytes, qos: QoS) -> bool {
         match self {
-            Client::V4(client) => {
-                let qos = if at_least_once { rumqttc::QoS::AtLeastOnce } else { rumqttc::QoS::AtMostOnce };
-                client.publish_bytes(topic, qos, false, payload).await.is_ok()
-            }
-            Client::V5(client) => {
-                use rumqttc::v5::mqttbytes::QoS;
-                let qos = if at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce };
-                client.publish(topic, qos, false, payload).await.is_ok()
-            }
+            Client::V4(client) => client.publish_bytes(topic, qos.v4(), false, payload).await.is_ok(),
+            Client::V5(client) => client.publish(topic, qos.v5(), false, payload).await.is_ok(),
+        }
+    }
+}
+
+impl QoS {
+    fn v4(self) -> rumqttc::QoS {
+        match self {
+            QoS::AtMostOnce => rumqttc::QoS::AtMostOnce,
+            QoS::AtLeastOnce => rumqttc::QoS::AtLeastOnce,
+        }
+    }
+
+    fn v5(self) -> rumqttc::v5::mqttbytes::QoS {
+        match self {
+            QoS::AtMostOnce => rumqttc::v5::mqttbytes::QoS::AtMostOnce,
+            QoS::AtLeastOnce => rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
         }
     }
 }
@@ -266,15 +302,16 @@ async fn run_v4(mut event_loop: rumqttc::EventLoop, events: mpsc::Sender<Result<
     let mut options = network();
     options.set_connection_timeout(CONNECT_TIMEOUT_SECONDS);
     event_loop.set_network_options(options);
+    let room = Arc::new(Semaphore::new(WAITING_KIB_MAX as usize));
     loop {
         let event = match event_loop.poll().await {
-            Ok(rumqttc::Event::Incoming(packet)) => event_v4(packet),
+            Ok(rumqttc::Event::Incoming(packet)) => packets::event_v4(packet),
             Ok(rumqttc::Event::Outgoing(rumqttc::Outgoing::Disconnect)) => Some(Err(Lost::Ended("we have".to_owned()))),
             Ok(rumqttc::Event::Outgoing(_)) => None,
             Err(rumqttc::ConnectionError::ConnectionRefused(code)) => Some(Err(Lost::Refused(format!("{code:?}")))),
             Err(error) => Some(Err(Lost::Failed(error.to_string()))),
         };
-        if !hand_out(event, &events).await {
+        if !hand_out(event, &events, &room).await {
             return;
         }
     }
@@ -282,9 +319,10 @@ async fn run_v4(mut event_loop: rumqttc::EventLoop, events: mpsc::Sender<Result<
 
 async fn run_v5(mut event_loop: rumqttc::v5::EventLoop, events: mpsc::Sender<Result<Event, Lost>>) {
     use rumqttc::v5::{ConnectionError, Event as Polled, StateError};
+    let room = Arc::new(Semaphore::new(WAITING_KIB_MAX as usize));
     loop {
         let event = match event_loop.poll().await {
-            Ok(Polled::Incoming(packet)) => event_v5(packet),
+            Ok(Polled::Incoming(packet)) => packets::event_v5(packet),
             Ok(Polled::Outgoing(rumqttc::Outgoing::Disconnect)) => Some(Err(Lost::Ended("we have".to_owned()))),
             Ok(Polled::Outgoing(_)) => None,
             Err(ConnectionError::ConnectionRefused(code)) => Some(Err(Lost::Refused(format!("{code:?}")))),
@@ -294,72 +332,23 @@ async fn run_v5(mut event_loop: rumqttc::v5::EventLoop, events: mpsc::Sender<Res
             }
             Err(error) => Some(Err(Lost::Failed(error.to_string()))),
         };
-        if !hand_out(event, &events).await {
+        if !hand_out(event, &events, &room).await {
             return;
         }
     }
 }
 
-/// Whether there is more to come, and somebody to hear it.
-async fn hand_out(event: Option<Result<Event, Lost>>, events: &mpsc::Sender<Result<Event, Lost>>) -> bool {
-    let Some(event) = event else { return true };
+/// Whether there is more to come, and somebody to hear it. A message waits until there is room for its bytes.
+async fn hand_out(
+    event: Option<Result<Event, Lost>>,
+    events: &mpsc::Sender<Result<Event, Lost>>,
+    room: &Arc<Semaphore>,
+) -> bool {
+    let Some(mut event) = event else { return true };
+    if let Ok(Event::Message(message)) = &mut event {
+        let kib = u32::try_from(message.payload.len() / 1024 + 1).unwrap_or(u32::MAX).min(WAITING_KIB_MAX);
+        message._waiting = room.clone().acquire_many_owned(kib).await.ok();
+    }
     let is_last = event.is_err();
     events.send(event).await.is_ok() && !is_last
-}
-
-fn event_v4(packet: rumqttc::Packet) -> Option<Result<Event, Lost>> {
-    use rumqttc::{Packet, SubscribeReasonCode};
-    let event = match packet {
-        Packet::ConnAck(connack) => Event::Connected { session_present: connack.session_present },
-        Packet::SubAck(suback) => Event::Subscribed(match suback.return_codes.first() {
-            Some(SubscribeReasonCode::Success(qos)) => Ok(*qos as u8),
-            Some(SubscribeReasonCode::Failure) | None => Err(0x80),
-        }),
-        Packet::Publish(publish) => Event::Message(Message {
-            topic: Bytes::from(publish.topic),
-            payload: publish.payload,
-            packet_id: (publish.qos != rumqttc::QoS::AtMostOnce).then_some(publish.pkid),
-            is_redelivered: publish.dup,
-        }),
-        _ => return None,
-    };
-    Some(Ok(event))
-}
-
-fn event_v5(packet: rumqttc::v5::mqttbytes::v5::Packet) -> Option<Result<Event, Lost>> {
-    use rumqttc::v5::mqttbytes::QoS;
-    use rumqttc::v5::mqttbytes::v5::{Packet, SubscribeReasonCode};
-    let event = match packet {
-        Packet::ConnAck(connack) => Event::Connected { session_present: connack.session_present },
-        Packet::SubAck(suback) => Event::Subscribed(match suback.return_codes.first() {
-            Some(SubscribeReasonCode::Success(qos)) => Ok(*qos as u8),
-            Some(code) => Err(refusal_code(code)),
-            None => Err(0x80),
-        }),
-        Packet::Publish(publish) => Event::Message(Message {
-            topic: publish.topic,
-            payload: publish.payload,
-            packet_id: (publish.qos != QoS::AtMostOnce).then_some(publish.pkid),
-            is_redelivered: publish.dup,
-        }),
-        _ => return None,
-    };
-    Some(Ok(event))
-}
-
-/// MQTT 5.0, table 3-9.
-fn refusal_code(code: &rumqttc::v5::mqttbytes::v5::SubscribeReasonCode) -> u8 {
-    use rumqttc::v5::mqttbytes::v5::SubscribeReasonCode as Code;
-    match code {
-        Code::Success(_) => 0,
-        Code::ImplementationSpecific => 0x83,
-        Code::NotAuthorized => 0x87,
-        Code::TopicFilterInvalid => 0x8f,
-        Code::PkidInUse => 0x91,
-        Code::QuotaExceeded => 0x97,
-        Code::SharedSubscriptionsNotSupported => 0x9e,
-        Code::SubscriptionIdNotSupported => 0xa1,
-        Code::WildcardSubscriptionsNotSupported => 0xa2,
-        Code::Failure | Code::Unspecified => 0x80,
-    }
 }

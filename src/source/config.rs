@@ -176,9 +176,13 @@ impl Config {
     }
 
     fn client_id_mistake(&self) -> Option<Mistake> {
-        let is_printable = self.client_id.len() <= 64 && self.client_id.bytes().all(|byte| byte.is_ascii_graphic());
-        (!is_printable)
-            .then(|| ("client_id", "a client id has at most 64 printable ASCII characters without space".to_owned()))
+        // It is a level of a topic too.
+        let is_level = !self.client_id.contains(['/', '+', '#']);
+        let is_printable =
+            is_level && self.client_id.len() <= 64 && self.client_id.bytes().all(|byte| byte.is_ascii_graphic());
+        (!is_printable).then(|| {
+            ("client_id", "a client id has at most 64 printable ASCII characters, and none of space / + #".to_owned())
+        })
     }
 
     fn part_mistake(&self) -> Option<Mistake> {

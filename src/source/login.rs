@@ -17,7 +17,7 @@ use crate::fetch::{Fetch, FetchError};
 use crate::tls::ClientConfig;
 
 /// The longest password or secret, and so the longest file that is taken for one.
-const SECRET_BYTES_MAX: usize = 64 * 1024;
+const SECRET_BYTES_MAX: usize = 65_535;
 /// RFC 6749 section 5.1 lets an issuer leave `expires_in` out.
 const LIFE_WHERE_UNSAID: Duration = Duration::from_secs(300);
 /// One that lives for less is over when it arrives.

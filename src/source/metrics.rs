@@ -52,6 +52,7 @@ pub struct Metrics {
     pub(super) redelivered: IntCounter,
     pub(super) of_other_parts: IntCounter,
     pub(super) unpublished: IntCounter,
+    pub(super) unshared: IntCounter,
 }
 
 impl Metrics {
@@ -72,6 +73,10 @@ impl Metrics {
             of_other_parts: registry.counter(
                 "sealgate_source_of_other_parts_total",
                 "Messages that were acknowledged unread, because their devices are another worker's.",
+            ),
+            unshared: registry.counter(
+                "sealgate_source_unshared_total",
+                "Messages to ourselves by a shared subscription that did not come: the broker may not share messages out.",
             ),
             unpublished: registry.counter(
                 "sealgate_source_unpublished_total",

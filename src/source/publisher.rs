@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::backoff::{Backoff, draw};
-use super::broker::{Connection, Event, Identity};
+use super::broker::{Connection, Event, Identity, QoS};
 use super::clock::{at, now, now_ms};
 use super::login::Login;
 use super::{Config, Credentials, Metrics};
@@ -55,40 +56,47 @@ impl Publisher {
         Publisher { config, credentials, tls, metrics, client_id }
     }
 
-    /// Publishes until the pipeline has ended.
-    pub async fn run(self, mut outlets: Outlets) {
+    /// Publishes until the pipeline has ended; without a connection, until `stop`.
+    pub async fn run(self, mut outlets: Outlets, stop: CancellationToken) {
         if !self.config.publish {
             return ended_unheard(&mut outlets).await;
         }
         let mut backoff = Backoff::new(self.config.reconnect_delay_max);
         loop {
             let began = now();
-            match self.connected(&mut outlets).await {
+            match self.connected(&mut outlets, &stop).await {
                 Ended::Finished => return,
                 Ended::Again => backoff.went_well(now().saturating_duration_since(began)),
             }
-            sleep(backoff.pause(draw())).await;
+            if stop.run_until_cancelled(sleep(backoff.pause(draw()))).await.is_none() {
+                return;
+            }
         }
     }
 
     /// One connection.
-    async fn connected(&self, outlets: &mut Outlets) -> Ended {
-        let login = match self.credentials.login().await {
-            Ok(login) => login,
-            Err(failure) => {
+    async fn connected(&self, outlets: &mut Outlets, stop: &CancellationToken) -> Ended {
+        let login = match stop.run_until_cancelled(self.credentials.login()).await {
+            None => return Ended::Finished,
+            Some(Ok(login)) => login,
+            Some(Err(failure)) => {
                 warn!(%failure, "Nothing can be published to the broker.");
                 return Ended::Again;
             }
         };
         let identity = Identity { client_id: self.client_id.clone(), session_expiry: None, requests_max: REQUESTS_MAX };
         let mut connection = Connection::open(&self.config, &identity, &login, &self.tls);
-        match timeout(ENTRY_TIMEOUT, connection.next()).await {
-            Ok(Ok(Event::Connected { .. })) => info!("Readings and receipts are published to the broker."),
-            Ok(Err(lost)) => {
+        match stop.run_until_cancelled(timeout(ENTRY_TIMEOUT, connection.next())).await {
+            None => return Ended::Finished,
+            Some(Ok(Ok(Event::Connected { .. }))) => info!("Readings and receipts are published to the broker."),
+            Some(Ok(Err(lost))) => {
                 warn!(reason = %lost, "Nothing can be published to the broker.");
                 return Ended::Again;
             }
-            Ok(Ok(_)) | Err(_) => return Ended::Again,
+            Some(Ok(Ok(_)) | Err(_)) => {
+                warn!("Nothing can be published to the broker: it does not answer.");
+                return Ended::Again;
+            }
         }
         let ended = self.publish_all(&mut connection, outlets, &login).await;
         connection.say_goodbye();
@@ -125,8 +133,8 @@ impl Publisher {
     /// False: the connection is over.
     async fn publish(&self, connection: &mut Connection, messages: Vec<Outgoing>) -> bool {
         let mut left = messages.len() as u64;
-        for Outgoing { topic, payload, at_least_once } in messages {
-            let sent = connection.publish(topic, payload, at_least_once).await;
+        for Outgoing { topic, payload, qos } in messages {
+            let sent = connection.publish(topic, payload, qos).await;
             if !sent {
                 self.metrics.unpublished.inc_by(left);
                 return false;
@@ -140,19 +148,19 @@ impl Publisher {
 struct Outgoing {
     topic: String,
     payload: Bytes,
-    at_least_once: bool,
+    qos: QoS,
 }
 
 fn reading(verified: &Verified) -> Outgoing {
     let payload = Bytes::from(content::to_senml_json(&verified.readings));
-    Outgoing { topic: format!("readings/{}", verified.device_id), payload, at_least_once: false }
+    Outgoing { topic: format!("readings/{}", verified.device_id), payload, qos: QoS::AtMostOnce }
 }
 
 /// The receipts of one device. Who listens is the broker's to know.
 fn receipts(outlets: &Outlets, due: &Due) -> Vec<Outgoing> {
     let sealed = outlets.notary.seal(due, now_ms());
     let topic = format!("devices/{}/receipts", due.device_id());
-    sealed.into_iter().map(|payload| Outgoing { topic: topic.clone(), payload, at_least_once: true }).collect()
+    sealed.into_iter().map(|payload| Outgoing { topic: topic.clone(), payload, qos: QoS::AtLeastOnce }).collect()
 }
 
 /// Nothing comes out where nothing is wanted.

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::backoff::{Backoff, draw};
-use super::broker::{Connection, Event, Lost, Message};
+use super::broker::{Connection, Event, Lost, Message, QoS};
 use super::clock::{at, now};
-use super::config::{Part, Version};
+use super::config::Version;
 use super::login::Login;
 use super::metrics::{Attempt, Ended};
 use super::subscriber::House;
@@ -43,21 +43,34 @@ pub(super) struct Session<'h> {
     connection: Connection,
     intake: Intake,
     window: Window,
-    part: Option<Part>,
-    /// A topic on which a message of our own has not come yet, and until when it should.
-    probe: Option<(String, Instant)>,
+    number: u32,
+    /// A message of our own that has not come yet.
+    probe: Option<Probe>,
     /// Set: nothing more is taken, for this reason; what is on the way is acknowledged first.
     closing: Option<Ended>,
     next_login: Option<Login>,
 }
 
+/// A message to ourselves by a shared subscription.
+struct Probe {
+    filter: String,
+    topic: String,
+    until: Instant,
+}
+
 /// Connects, subscribes, and serves until something ends it or `stop` does.
-pub(super) async fn run(house: &House, number: u32, login: Login, stop: &CancellationToken) -> Outcome {
+pub(super) async fn run(
+    house: &House,
+    number: u32,
+    login: Login,
+    may_probe: &mut bool,
+    stop: &CancellationToken,
+) -> Outcome {
     let connection = Connection::open(&house.config, &house.identity(number), &login, &house.tls);
     let mut session = Session {
         intake: Intake::new(house.ingest.clone(), &house.budget),
         window: Window::default(),
-        part: house.part(number),
+        number,
         probe: None,
         closing: None,
         next_login: None,
@@ -66,18 +79,37 @@ pub(super) async fn run(house: &House, number: u32, login: Login, stop: &Cancell
     };
     let entered = stop.run_until_cancelled(timeout(ENTRY_TIMEOUT, session.enter())).await;
     match entered {
-        None => return Outcome::Ended { cause: Ended::Stopped, lasted: Duration::ZERO, login: None },
-        Some(Err(_)) => return Outcome::NotIn(Attempt::Failed, "the broker does not answer".to_owned()),
-        Some(Ok(Err((attempt, why)))) => return Outcome::NotIn(attempt, why),
+        None => {
+            session.finish().await;
+            return Outcome::Ended { cause: Ended::Stopped, lasted: Duration::ZERO, login: None };
+        }
+        Some(Err(_)) => {
+            let why =
+                if session.intake.is_holding() { "the database takes nothing" } else { "the broker does not answer" };
+            session.finish().await;
+            return Outcome::NotIn(Attempt::Failed, why.to_owned());
+        }
+        Some(Ok(Err((attempt, why)))) => {
+            session.finish().await;
+            return Outcome::NotIn(attempt, why);
+        }
         Some(Ok(Ok(()))) => {}
     }
     house.metrics.attempts.inc(Attempt::Subscribed);
     house.subscribed(true);
     info!(worker = number, broker = %house.config.url, "Subscribed.");
-    session.probe(&house.identity(number).client_id);
+    if *may_probe {
+        session.probe(&house.identity(number).client_id);
+    }
     let since = now();
     let cause = session.serve(&login, stop).await;
     house.subscribed(false);
+    if session.probe.is_some() && matches!(cause, Ended::Broker | Ended::Network) {
+        *may_probe = false;
+        warn!(
+            "The connection has ended while a message to ourselves was on the way; the broker may forbid its topic. It is not sent again."
+        );
+    }
     let next = session.next_login.take();
     session.finish().await;
     Outcome::Ended { cause, lasted: now().saturating_duration_since(since), login: next }
@@ -91,7 +123,7 @@ impl Session<'_> {
                 event = self.connection.next(), if !self.intake.is_holding() => match event {
                     Ok(Event::Connected { session_present }) => {
                         info!(session_present, "The broker has let us in.");
-                        self.connection.subscribe(&self.house.filter());
+                        self.connection.subscribe(&self.house.filter(), QoS::AtLeastOnce);
                     }
                     Ok(Event::Subscribed(Ok(qos))) => {
                         if qos == 0 {
@@ -104,7 +136,9 @@ impl Session<'_> {
                     Err(lost @ Lost::Refused(_)) => return Err((Attempt::Refused, lost.to_string())),
                     Err(lost) => return Err((Attempt::Failed, self.no_connection(&lost))),
                 },
-                settled = self.intake.settled() => drop(self.settle(settled)),
+                settled = self.intake.settled() => if self.settle(settled).is_err() {
+                    return Err((Attempt::Failed, "a message has to be delivered again".to_owned()));
+                },
             }
         }
     }
@@ -138,7 +172,7 @@ impl Session<'_> {
             {
                 return cause;
             }
-            let probed = self.probe.as_ref().map(|(_, until)| *until);
+            let probed = self.probe.as_ref().map(|probe| probe.until);
             tokio::select! {
                 event = self.connection.next(), if !self.intake.is_holding() => match event {
                     Ok(Event::Message(message)) => self.take(message),
@@ -161,16 +195,22 @@ impl Session<'_> {
 
     /// Sends ourselves a message by a shared subscription of our own.
     fn probe(&mut self, client_id: &str) {
-        if self.house.config.shared {
-            let (filter, topic) = topic::probe(client_id);
-            self.connection.subscribe(&filter);
-            self.connection.try_publish(&topic);
-            self.probe = Some((topic, now() + PROBE_TIMEOUT));
+        let (filter, topic) = topic::probe(client_id);
+        self.connection.subscribe(&filter, QoS::AtMostOnce);
+        self.connection.publish_at_once(&topic);
+        self.probe = Some(Probe { filter, topic, until: now() + PROBE_TIMEOUT });
+    }
+
+    fn probe_came(&mut self) {
+        if let Some(Probe { filter, .. }) = self.probe.take() {
+            info!("The broker shares messages out.");
+            self.connection.unsubscribe(&filter);
         }
     }
 
     fn nothing_came(&mut self) {
-        let Some((topic, _)) = self.probe.take() else { return };
+        let Some(Probe { topic, .. }) = self.probe.take() else { return };
+        self.house.metrics.unshared.inc();
         error!(
             topic,
             "A message of our own has not come by a shared subscription. Either the broker forbids us this topic, or it takes $share for a name \
@@ -178,24 +218,30 @@ impl Session<'_> {
         );
     }
 
-    /// What comes while we close is left to the next connection: the broker delivers it again.
+    /// What comes while we close is left to the next connection: the broker delivers it again, but at QoS 0.
     fn take(&mut self, message: Message) {
-        if self.closing.is_some() {
-            return;
-        }
-        if topic::is_probe(&message.topic) {
-            if self.probe.take().is_some() {
-                info!("The broker shares messages out.");
-            }
-            return;
-        }
         let metrics = &self.house.metrics;
+        if topic::is_probe(&message.topic) {
+            if let Some(ticket) = self.window.receive(message.packet_id) {
+                self.window.settle(ticket);
+            }
+            return self.probe_came();
+        }
+        let is_left = match self.closing {
+            None => false,
+            Some(Ended::Stopped) => true,
+            Some(_) => message.packet_id.is_some(),
+        };
+        if is_left {
+            return;
+        }
         if message.is_redelivered {
             metrics.redelivered.inc();
         }
+        // The broker has grown impatient: the message is on its way already.
+        let Some(ticket) = self.window.receive(message.packet_id) else { return };
         let device_id = topic::sender(&message.topic);
-        let ticket = self.window.receive(message.packet_id);
-        if self.part.is_some_and(|part| !topic::is_of(part, &device_id)) {
+        if !self.house.is_its(self.number, &device_id) {
             metrics.of_other_parts.inc();
             return self.window.settle(ticket);
         }

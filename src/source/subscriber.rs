@@ -1,6 +1,6 @@
 //! The workers: each one connection to the broker, made again whenever it ends.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -36,6 +36,8 @@ pub(super) struct House {
     pub(super) metrics: Metrics,
     ready: Ready,
     client_id: String,
+    /// How many workers are subscribed.
+    subscribed: Mutex<u32>,
 }
 
 impl Subscriber {
@@ -54,7 +56,17 @@ impl Subscriber {
         let client_id = config.client_id(name);
         metrics.workers.set(i64::from(config.workers));
         ready.set(ready::Part::Source, false);
-        Subscriber(Arc::new(House { config, credentials, tls, ingest, budget, metrics, ready, client_id }))
+        Subscriber(Arc::new(House {
+            config,
+            credentials,
+            tls,
+            ingest,
+            budget,
+            metrics,
+            ready,
+            client_id,
+            subscribed: Mutex::default(),
+        }))
     }
 
     /// Works until `stop`, and returns when everything that was taken is acknowledged.
@@ -72,13 +84,14 @@ impl Subscriber {
 async fn work(house: &House, number: u32, stop: &CancellationToken) {
     let mut backoff = Backoff::new(house.config.reconnect_delay_max);
     let mut next: Option<Login> = None;
+    let mut may_probe = house.config.shared;
     while !stop.is_cancelled() {
         let login = match next.take() {
             Some(login) => Ok(login),
             None => house.credentials.login().await,
         };
         let outcome = match login {
-            Ok(login) => session::run(house, number, login, stop).await,
+            Ok(login) => session::run(house, number, login, &mut may_probe, stop).await,
             Err(failure) => Outcome::NotIn(Attempt::NoLogin, failure.to_string()),
         };
         match outcome {
@@ -119,21 +132,18 @@ impl House {
         topic::filter(self.config.shared.then_some(&self.config.group))
     }
 
-    /// Which devices are a worker's; none: those that the broker gives it.
-    pub(super) fn part(&self, number: u32) -> Option<Part> {
-        let Config { shared, workers, part, .. } = &self.config;
-        let split = Part { number: (part.number - 1) * workers + number, of: part.of * workers };
-        (!shared).then_some(split)
+    /// Whether a device is a worker's; the broker alone decides where it shares messages out.
+    pub(super) fn is_its(&self, number: u32, device_id: &str) -> bool {
+        let worker = Part { number, of: self.config.workers };
+        self.config.shared || topic::is_of(self.config.part, worker, device_id)
     }
 
     /// One worker more is subscribed, or one less.
     pub(super) fn subscribed(&self, is_in: bool) {
-        let subscribed = &self.metrics.subscribed;
-        if is_in {
-            subscribed.inc()
-        } else {
-            subscribed.dec()
-        }
-        self.ready.set(ready::Part::Source, subscribed.get() >= i64::from(self.config.workers));
+        // Of two at once the later one has to see the earlier one.
+        let mut subscribed = self.subscribed.lock().unwrap_or_else(PoisonError::into_inner);
+        *subscribed = if is_in { *subscribed + 1 } else { *subscribed - 1 };
+        self.metrics.subscribed.set(i64::from(*subscribed));
+        self.ready.set(ready::Part::Source, *subscribed >= self.config.workers);
     }
 }

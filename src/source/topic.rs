@@ -47,11 +47,13 @@ pub(super) fn sender(topic: &[u8]) -> Arc<str> {
     std::iter::once('?').chain(kept).collect::<String>().into()
 }
 
-/// Whether a device is this part's, where workers split devices among themselves. All parts agree, whichever machine they run on.
-pub(super) fn is_of(part: Part, device_id: &str) -> bool {
+/// Whether a device is this worker's, where they split devices among themselves: first the processes by `part`, then the workers of each. All
+/// agree, whichever machine they run on, and however many workers another process has.
+pub(super) fn is_of(part: Part, worker: Part, device_id: &str) -> bool {
     let hash = Sha256::digest(device_id);
     let number = hash.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
-    number % u64::from(part.of) == u64::from(part.number - 1)
+    let (of, workers) = (u64::from(part.of), u64::from(worker.of));
+    number % of == u64::from(part.number - 1) && (number / of) % workers == u64::from(worker.number - 1)
 }
 
 #[cfg(test)]
@@ -80,25 +82,46 @@ mod tests {
         assert_eq!(&*sender(b"elsewhere"), "?");
     }
 
+    fn all(of: u32) -> impl Iterator<Item = Part> {
+        (1..=of).map(move |number| Part { number, of })
+    }
+
     #[test]
-    fn each_device_is_of_one_part_and_no_part_has_much_more_than_another() {
-        for of in [1, 2, 3, 7] {
-            let mut devices = vec![0; usize::try_from(of).unwrap()];
+    fn each_device_is_of_one_worker_and_none_has_much_more_than_another() {
+        // Processes need not have as many workers as each other.
+        for workers in [&[1, 1][..], &[2, 3], &[4], &[1, 2, 3]] {
+            let of = u32::try_from(workers.len()).unwrap();
+            let mut devices = vec![0; workers.iter().sum::<u32>() as usize];
             for device in 0..7000 {
                 let id = format!("device-{device}");
-                let parts: Vec<u32> = (1..=of).filter(|number| is_of(Part { number: *number, of }, &id)).collect();
-                assert_eq!(parts.len(), 1, "{id}");
-                devices[parts[0] as usize - 1] += 1;
+                let everyone =
+                    all(of).flat_map(|part| all(workers[part.number as usize - 1]).map(move |worker| (part, worker)));
+                let its: Vec<usize> = everyone
+                    .enumerate()
+                    .filter(|(_, (part, worker))| is_of(*part, *worker, &id))
+                    .map(|(place, _)| place)
+                    .collect();
+                assert_eq!(its.len(), 1, "{id}");
+                devices[its[0]] += 1;
             }
-            let even = 7000 / of;
-            assert!(devices.iter().all(|count| (even * 8 / 10..=even * 12 / 10).contains(count)), "{devices:?}");
+            let mut place = 0;
+            for count in workers {
+                let even = 7000 / of / count;
+                for _ in 0..*count {
+                    assert!((even * 8 / 10..=even * 12 / 10).contains(&devices[place]), "{workers:?} {devices:?}");
+                    place += 1;
+                }
+            }
         }
     }
 
     /// What runs on two machines has to agree, also after an update of one of them.
     #[test]
     fn the_split_is_the_same_for_ever() {
-        let of = |id| (1..=5).find(|number| is_of(Part { number: *number, of: 5 }, id)).unwrap();
+        let alone = Part { number: 1, of: 1 };
+        let of = |id| all(5).find(|part| is_of(*part, alone, id)).unwrap().number;
         assert_eq!(["pump-1", "pump-2", "van.7", "0"].map(of), [2, 5, 5, 1]);
+        let worker = |id| all(3).find(|worker| is_of(alone, *worker, id)).unwrap().number;
+        assert_eq!(["pump-1", "pump-2", "van.7", "0"].map(worker), [3, 3, 2, 1]);
     }
 }

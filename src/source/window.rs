@@ -4,7 +4,7 @@
 //! worth something on its connection alone, so this lives as long as that does: what settles later is not acknowledged, and the broker
 //! delivers it again.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 /// The messages of one connection.
 #[derive(Debug, Default)]
@@ -12,6 +12,8 @@ pub(super) struct Window {
     /// The ticket of the first of `owed`.
     first: u64,
     owed: VecDeque<Owed>,
+    /// The identifiers that are not acknowledged.
+    open: HashSet<u16>,
 }
 
 #[derive(Debug)]
@@ -22,10 +24,14 @@ struct Owed {
 }
 
 impl Window {
-    /// A message has come; gives its ticket.
-    pub(super) fn receive(&mut self, packet_id: Option<u16>) -> u64 {
+    /// A message has come; gives its ticket. None: it is one that came before and is not acknowledged yet, as some brokers deliver again
+    /// without a new connection.
+    pub(super) fn receive(&mut self, packet_id: Option<u16>) -> Option<u64> {
+        if packet_id.is_some_and(|packet_id| !self.open.insert(packet_id)) {
+            return None;
+        }
         self.owed.push_back(Owed { packet_id, is_settled: false });
-        self.first + self.owed.len() as u64 - 1
+        Some(self.first + self.owed.len() as u64 - 1)
     }
 
     /// What became of a message is known. A ticket of an earlier connection is not ours.
@@ -41,8 +47,9 @@ impl Window {
         while self.owed.front().is_some_and(|owed| owed.is_settled) {
             self.first += 1;
             let owed = self.owed.pop_front()?;
-            if owed.packet_id.is_some() {
-                return owed.packet_id;
+            if let Some(packet_id) = owed.packet_id {
+                self.open.remove(&packet_id);
+                return Some(packet_id);
             }
         }
         None
@@ -67,7 +74,7 @@ mod tests {
     #[test]
     fn what_has_no_identifier_is_waited_for_and_not_acknowledged() {
         let mut window = Window::default();
-        let tickets = [window.receive(None), window.receive(Some(7))];
+        let tickets = [window.receive(None), window.receive(Some(7))].map(Option::unwrap);
         window.settle(tickets[1]);
         assert!(acknowledged(&mut window).is_empty());
         window.settle(tickets[0]);
@@ -79,13 +86,23 @@ mod tests {
     fn a_ticket_that_is_not_open_changes_nothing() {
         let mut window = Window::default();
         window.settle(0);
-        let ticket = window.receive(Some(1));
+        let ticket = window.receive(Some(1)).unwrap();
         window.settle(ticket + 1);
         assert!(acknowledged(&mut window).is_empty());
         window.settle(ticket);
         assert_eq!(acknowledged(&mut window), [1]);
         window.settle(ticket);
         assert!(window.is_empty());
+    }
+
+    #[test]
+    fn what_is_delivered_again_before_it_is_acknowledged_is_the_same_message() {
+        let mut window = Window::default();
+        let ticket = window.receive(Some(1)).unwrap();
+        assert_eq!(window.receive(Some(1)), None);
+        window.settle(ticket);
+        assert_eq!(acknowledged(&mut window), [1]);
+        assert!(window.is_empty() && window.receive(Some(1)).is_some(), "acknowledged, the identifier is free again");
     }
 
     proptest! {
@@ -96,7 +113,7 @@ mod tests {
         ) {
             let mut window = Window::default();
             for id in 0..50 {
-                prop_assert_eq!(window.receive(Some(id + 1)), u64::from(id));
+                prop_assert_eq!(window.receive(Some(id + 1)), Some(u64::from(id)));
             }
             let mut left = Vec::new();
             for (settled, ticket) in order.iter().enumerate() {

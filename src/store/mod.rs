@@ -53,7 +53,7 @@ pub use metrics::Metrics;
 pub use node::node_id;
 pub use presence::{Burial, Met, PresenceRow};
 pub use readings::{ReadingPlace, Sender, StoredReading};
-pub use registry::{AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State};
+pub use registry::{AddError, Client, Device, Found, Holder, Kind, NewDevice, NewService, Service, State};
 pub use retention::{Forgetting, Forgot};
 pub use sqlite::spool::{Mark, Spool, SpoolError, Spooled, Waiting};
 pub use upkeep::Upkeep;
@@ -143,6 +143,11 @@ impl Store {
     /// The client of this id, be it a device's or a service's. A device's client is disabled when the device is.
     pub async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
         ask!(&self.0, client(client_id))
+    }
+
+    /// Those of `names` who may not come in: disabled, or gone.
+    pub async fn not_enabled(&self, kind: Kind, names: &[&str]) -> Result<Vec<String>, StoreError> {
+        ask!(&self.0, not_enabled(kind, names))
     }
 
     /// Grows with each change of a device, a service or a client, whichever process makes it and be it by hand with SQL.

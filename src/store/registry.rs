@@ -7,6 +7,15 @@ use super::StoreError;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+/// What stands in the registry under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A device.
+    Device,
+    /// A service.
+    Service,
+}
+
 /// Whether a device or a service may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {

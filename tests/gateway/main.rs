@@ -37,6 +37,7 @@ mod quarantine;
 mod readme;
 mod receipts;
 mod retention;
+mod revocation;
 mod shutdown;
 mod simulator;
 mod source;

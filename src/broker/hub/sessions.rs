@@ -2,7 +2,7 @@
 //!
 //! What is due is kept in the order of its time, so that looking for it costs what is found, not what there is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +10,8 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::interest::Interests;
-use super::{SessionId, SessionKey};
+use super::{SentAway, SessionId, SessionKey};
+use crate::auth::Principal;
 use crate::broker::mailbox::Mailbox;
 use crate::broker::session::SessionState;
 use crate::broker::will::Will;
@@ -26,7 +27,7 @@ pub(super) struct Sessions {
 }
 
 enum Slot {
-    Connected { send_away: Option<oneshot::Sender<()>>, let_go: CancellationToken },
+    Connected { send_away: Option<oneshot::Sender<SentAway>>, let_go: CancellationToken },
     Away { id: SessionId, kept: Box<Kept> },
 }
 
@@ -59,8 +60,27 @@ impl Sessions {
     /// Sends the connection away that serves the session; none: there is none. What is given back tells when it has let go.
     pub(super) fn send_away(&mut self, key: &SessionKey) -> Option<CancellationToken> {
         let Slot::Connected { send_away, let_go } = self.by_key.get_mut(key)? else { return None };
-        send_away.take().map(|send_away| send_away.send(()));
+        send_away.take().map(|send_away| send_away.send(SentAway::TakenOver));
         Some(let_go.clone())
+    }
+
+    /// Sends the connections of those away whose login is no longer good, and gives their sessions out that are away, which have ended. Wills
+    /// that waited are forgotten.
+    pub(super) fn revoke(&mut self, is_revoked: impl Fn(&Principal) -> bool) -> Vec<(SessionId, Kept)> {
+        let revoked: Vec<SessionKey> = self.by_key.keys().filter(|key| is_revoked(&key.principal)).cloned().collect();
+        let mut ended = Vec::new();
+        for key in revoked {
+            if let Some(Slot::Connected { send_away, .. }) = self.by_key.get_mut(&key) {
+                send_away.take().map(|send_away| send_away.send(SentAway::Revoked));
+            }
+            ended.extend(self.take_up(&key));
+        }
+        ended
+    }
+
+    /// Whose sessions there are.
+    pub(super) fn principals(&self) -> HashSet<Principal> {
+        self.by_key.keys().map(|key| key.principal.clone()).collect()
     }
 
     /// Takes a session out whose client was away.
@@ -74,7 +94,7 @@ impl Sessions {
     }
 
     /// A connection serves the session from now on. It learns from what is given back that another one wants it.
-    pub(super) fn connect(&mut self, key: SessionKey, let_go: CancellationToken) -> oneshot::Receiver<()> {
+    pub(super) fn connect(&mut self, key: SessionKey, let_go: CancellationToken) -> oneshot::Receiver<SentAway> {
         let (send_away, sent_away) = oneshot::channel();
         self.by_key.insert(key, Slot::Connected { send_away: Some(send_away), let_go });
         sent_away
@@ -123,7 +143,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::auth::Principal;
     use crate::broker::Message;
     use crate::broker::mailbox::{Bounds, Together};
     use crate::mqtt::QoS;
@@ -179,6 +198,28 @@ mod tests {
         assert!(sessions.due.is_empty());
         assert_eq!(sweep(&mut sessions, began + Duration::from_secs(9)), (vec![], 0));
         assert!(sessions.take_up(&key("pump")).is_none() && sessions.len() == 1);
+    }
+
+    #[test]
+    fn whose_login_is_revoked_is_sent_away_and_leaves_nothing() {
+        let (mut sessions, began) = (Sessions::default(), now());
+        for name in ["gone", "stays"] {
+            let id = sessions.new_id();
+            sessions.let_go(&key(name), id, Some(kept(began, name, 5, Some(3))));
+        }
+        let [mut gone, mut stays] =
+            ["gone-online", "stays-online"].map(|name| sessions.connect(key(name), CancellationToken::new()));
+        assert_eq!(sessions.principals().len(), 4);
+        let ended = sessions.revoke(|principal| principal.name().starts_with("gone"));
+        assert_eq!(ended.len(), 1);
+        assert_eq!(gone.try_recv(), Ok(SentAway::Revoked));
+        assert!(stays.try_recv().is_err());
+        assert_eq!(
+            sweep(&mut sessions, began + Duration::from_secs(9)),
+            (vec!["stays".to_owned()], 1),
+            "no will of theirs goes out"
+        );
+        assert_eq!(sessions.len(), 2, "one is connected still, and one lets go in a moment");
     }
 
     proptest! {

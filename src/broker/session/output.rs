@@ -48,6 +48,8 @@ pub enum Ended {
     TokenExpired,
     /// Another connection took the session over.
     TakenOver,
+    /// Whose connection it is may no longer come in.
+    Revoked,
     /// A message had to be given up, and must be sent again [MQTT-4.4.0-1].
     MessageLost,
     /// The client leaves unread what is sent to it.

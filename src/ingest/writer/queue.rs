@@ -1,7 +1,9 @@
 //! What waits to be written, and how much of it makes a batch.
 
-use std::sync::Arc;
+mod room;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -9,6 +11,7 @@ use tokio::sync::Notify;
 use crate::ingest::pipeline::{Job, Pending};
 use crate::ingest::turns::Turns;
 use crate::store::Entry;
+use room::Room;
 
 /// As many messages a batch wants for each commit that is under way. Over PostgreSQL, `cargo bench --bench end_to_end -- --postgres --only
 /// gateway` made 55,987 messages/s where none waited for company, and 63,357, 57,239 and 64,090 with 64, 128 and 256.
@@ -33,6 +36,7 @@ pub(super) struct Queue {
 pub(super) struct Company {
     committing: AtomicUsize,
     ended: Notify,
+    room: Mutex<Room>,
 }
 
 /// A commit that is under way.
@@ -43,6 +47,8 @@ pub(super) struct Committing<'c>(&'c Company);
 pub(super) struct Batch {
     pub(super) entries: Vec<Entry>,
     pub(super) pending: Vec<Pending>,
+    /// Whether more waited than it took, so as not to keep live devices waiting.
+    is_short: bool,
 }
 
 impl Queue {
@@ -56,7 +62,7 @@ impl Queue {
             if !self.jobs.wait().await {
                 return None;
             }
-            self.jobs.begin();
+            self.jobs.begin(self.company.room().rows());
             self.making_bytes = 0;
         }
         let company = self.company.clone();
@@ -69,6 +75,7 @@ impl Queue {
                 () = &mut patience => break,
             }
         }
+        self.making.is_short = self.jobs.is_left_over() && self.making.entries.len() < self.batch_rows_max;
         Some(std::mem::take(&mut self.making))
     }
 
@@ -98,6 +105,15 @@ impl Company {
     /// As many messages as a batch has to have to begin now.
     fn wanted(&self) -> usize {
         self.committing.load(Ordering::Relaxed) * COMPANY
+    }
+
+    /// A commit took so long.
+    pub(super) fn committed(&self, batch: &Batch, took: Duration) {
+        self.room().learn(took, batch.is_short);
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn begin(&self) -> Committing<'_> {

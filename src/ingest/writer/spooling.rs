@@ -96,7 +96,7 @@ impl Hand {
     async fn try_for_a_while(self, batch: Batch, outage: Arc<Outage>, give_up: CancellationToken) -> Tried {
         let (deadline, mut delay, mut doubt) = (now() + outage.after(), RETRY_DELAY_MIN, None);
         loop {
-            if let Some(outcomes) = self.attempt(&batch.entries, &mut doubt).await {
+            if let Some(outcomes) = self.attempt(&batch, &mut doubt).await {
                 self.settle(batch, outcomes);
                 return Tried::Settled;
             }

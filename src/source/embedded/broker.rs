@@ -184,13 +184,13 @@ struct Links {
     publications: Publications,
 }
 
-/// Blocks until the router has answered.
+/// Blocks until the router has answered. No client can have the names of our links: no name of a device or a service begins with `@`.
 fn begin(settings: rumqttd::Config) -> Result<(oneshot::Receiver<()>, Links), Box<LinkError>> {
     let mut broker = Broker::new(settings);
-    let (mut subscriber, receiver) = broker.link("sealgate")?;
+    let (mut subscriber, receiver) = broker.link("@sealgate")?;
     subscriber.subscribe(topic::filter(None))?;
-    let (publisher, _) = broker.link("sealgate-publisher")?;
-    let (mut probe_sender, probe_receiver) = broker.link("sealgate-probe")?;
+    let (publisher, _) = broker.link("@sealgate-publisher")?;
+    let (mut probe_sender, probe_receiver) = broker.link("@sealgate-probe")?;
     // Devices may publish there too, as they may everywhere; that a message comes back is all that is looked at.
     let probe_topic = "sealgate/probe".to_owned();
     probe_sender.subscribe(probe_topic.clone())?;
@@ -248,16 +248,11 @@ fn settings(config: &EmbeddedConfig, v4: SocketAddr, v5: Option<SocketAddr>, aut
     }
 }
 
-/// Our own check of a token. The broker does not say from where a client comes, so there is no account by address.
+/// Our own check of a token, and of a client id that can be nobody else's: in this broker it belongs to whoever comes under it last.
+/// The broker does not say from where a client comes, so there is no account by address.
 async fn may_come_in(auth: &Auth, client_id: &str, user_name: &str, token: &str) -> bool {
     let asker = Asker { from: IpAddr::V4(Ipv4Addr::LOCALHOST), now: now() };
-    match auth.login(user_name, token, client_id, asker, now_ms()).await {
-        Ok(_) => true,
-        Err(refused) => {
-            sleep(refused.pause).await;
-            false
-        }
-    }
+    auth.login_elsewhere(user_name, token, client_id, asker, now_ms()).await.is_ok()
 }
 
 /// An address at which it can listen. It binds it itself, a moment later.

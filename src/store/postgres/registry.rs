@@ -5,7 +5,8 @@
 use super::Postgres;
 use crate::store::StoreError;
 use crate::store::registry::{
-    AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State, first_unknown, scopes_of_column,
+    AddError, Client, Device, Found, Holder, Kind, NewDevice, NewService, Service, State, first_unknown,
+    scopes_of_column,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
@@ -86,6 +87,20 @@ impl Postgres {
             WHERE c.client_id = $1";
         let row = sqlx::query(sql).bind(client_id).fetch_optional(&self.0.pool).await?;
         Ok(row.as_ref().map(client).transpose()?)
+    }
+
+    pub(in crate::store) async fn not_enabled(&self, kind: Kind, names: &[&str]) -> Result<Vec<String>, StoreError> {
+        let sql = match kind {
+            Kind::Device => {
+                "SELECT n FROM unnest($1::text[]) n
+                WHERE NOT EXISTS (SELECT FROM devices WHERE device_id = n AND state = 'enabled')"
+            }
+            Kind::Service => {
+                "SELECT n FROM unnest($1::text[]) n
+                WHERE NOT EXISTS (SELECT FROM services WHERE name = n AND state = 'enabled')"
+            }
+        };
+        Ok(sqlx::query_scalar(sql).bind(names).fetch_all(&self.0.pool).await?)
     }
 
     pub(in crate::store) async fn registry_version(&self) -> Result<i64, StoreError> {

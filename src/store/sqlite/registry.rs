@@ -6,7 +6,8 @@ use super::Sqlite;
 use super::writer::Transaction;
 use crate::store::StoreError;
 use crate::store::registry::{
-    AddError, Client, Device, Found, Holder, NewDevice, NewService, Service, State, first_unknown, scopes_of_column,
+    AddError, Client, Device, Found, Holder, Kind, NewDevice, NewService, Service, State, first_unknown,
+    scopes_of_column,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -89,6 +90,19 @@ impl Sqlite {
             WHERE c.client_id = ?";
         let row = sqlx::query(sql).bind(client_id).fetch_optional(&self.0.readers).await?;
         Ok(row.as_ref().map(client).transpose()?)
+    }
+
+    pub(in crate::store) async fn not_enabled(&self, kind: Kind, names: &[&str]) -> Result<Vec<String>, StoreError> {
+        let sql = match kind {
+            Kind::Device => {
+                "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT device_id FROM devices WHERE state = 'enabled')"
+            }
+            Kind::Service => {
+                "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT name FROM services WHERE state = 'enabled')"
+            }
+        };
+        let names = serde_json::to_string(names).expect("strings are JSON");
+        Ok(sqlx::query_scalar(sql).bind(names).fetch_all(&self.0.readers).await?)
     }
 
     pub(in crate::store) async fn registry_version(&self) -> Result<i64, StoreError> {

@@ -53,6 +53,25 @@ over_both! {
 }
 
 over_both! {
+    async fn who_is_disabled_or_gone_may_not_come_in(dir) {
+        let store = dir.store().await;
+        for name in ["a", "b"] {
+            store.add_device(&new_device(name)).await.unwrap();
+        }
+        for name in ["c", "d"] {
+            store.add_service(&new_service(name)).await.unwrap();
+        }
+        store.set_device_state("a", State::Disabled).await.unwrap();
+        store.set_service_state("d", State::Disabled).await.unwrap();
+        let names = ["a", "b", "c", "d", "it's", "\"\\"];
+        let not_enabled = async |kind| store.not_enabled(kind, &names).await.unwrap();
+        assert_eq!(not_enabled(Kind::Device).await, ["a", "c", "d", "it's", "\"\\"]);
+        assert_eq!(not_enabled(Kind::Service).await, ["a", "b", "d", "it's", "\"\\"]);
+        assert!(store.not_enabled(Kind::Device, &[]).await.unwrap().is_empty());
+    }
+}
+
+over_both! {
     async fn every_change_of_the_registry_raises_its_version(dir) {
         let (store, beside) = (dir.store().await, dir.store().await);
         let mut shell = dir.shell().await;

@@ -1,6 +1,7 @@
 //! How a worker comes in at a broker, and what it says when it does not. The broker is a gateway here, which asks for tokens.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::harness::{Authority, Broker, Gateway, Scratch, eventually};
 
@@ -129,4 +130,41 @@ fn a_worker_without_a_broker_is_told_what_to_set() {
             .run(&["ingest"]);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && told.contains("password_file") && told.contains("/nowhere"), "{told}");
+}
+
+/// Whoever may publish there must not be able to fill a worker's window with what it never acknowledges.
+#[test]
+fn what_others_publish_to_the_probes_topic_holds_up_nothing() {
+    let broker = Broker::start("mosquitto");
+    let mut worker = Gateway::prepare(&[("ingest.source", "mqtt"), ("source.receive_maximum", "10")]).into_worker();
+    worker.set("source.url", &broker.url());
+    worker.set("source.client_id", "probed");
+    worker.restart();
+    eventually("it is subscribed", || (attempts(&worker, "subscribed") >= 1.0).then_some(()));
+    let publish = |topic: &str, count: usize| {
+        let port = broker.address().port().to_string();
+        let sent = (0..count).all(|_| {
+            let arguments = ["-p", &port, "-q", "1", "-t", topic, "-m", "x"];
+            Command::new("mosquitto_pub").args(arguments).status().unwrap().success()
+        });
+        assert!(sent);
+    };
+    publish("sealgate/probe/probed-1", 30);
+    publish("devices/pump/telemetry", 30);
+    eventually("what is telemetry comes in", || {
+        (worker.metrics().sum("sealgate_ingest_received_total") == 30.0).then_some(())
+    });
+    eventually("it is refused", || (worker.metrics().sum("sealgate_ingest_rejected_total") == 30.0).then_some(()));
+}
+
+#[test]
+fn a_worker_ends_at_once_while_its_broker_is_away() {
+    let mut worker = Gateway::prepare(&[("ingest.source", "mqtt"), ("shutdown.timeout", "60s")]).into_worker();
+    // Nobody listens on the port of discard, and the kernel says so.
+    worker.set("source.url", "mqtt://127.0.0.1:9");
+    worker.restart();
+    eventually("it has tried", || (attempts(&worker, "failed") >= 1.0).then_some(()));
+    assert!(worker.terminate().success());
+    assert!(worker.log().contains("Everything in flight is acknowledged"), "{}", worker.log());
+    assert!(!worker.log().contains("took too long"), "{}", worker.log());
 }

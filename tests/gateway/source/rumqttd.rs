@@ -94,6 +94,28 @@ fn nobody_comes_in_without_a_token_that_says_so() {
     assert_eq!(by_password.tally().counts().settled(), 0);
 }
 
+/// In this broker a client id belongs to whoever comes under it last: a device's must be its own, and no client's may be a link of the
+/// gateway's.
+#[test]
+fn nobody_takes_the_client_id_of_another_or_of_the_gateway() {
+    let gateway = house();
+    let (credentials, keys) = gateway.add_fleet(1);
+    let service = gateway.add_service("console", &["sub:readings/#"]);
+    let token = gateway.token(&service.client_id, &service.client_secret);
+    let port = gateway.mqtt().port().to_string();
+    for client_id in ["sim-1", "@sealgate", "@sealgate-publisher", "@sealgate-probe", ""] {
+        let arguments =
+            ["-p", &port, "-V", "311", "-i", client_id, "-u", "console", "-P", &token, "-t", "x", "-W", "1"];
+        let output = Command::new("mosquitto_sub").args(arguments).output().unwrap();
+        // 27: the time that -W gives is over, which means that it was let in.
+        assert!(!output.status.success() && output.status.code() != Some(27), "{client_id}: {output:?}");
+    }
+    let settings = Settings { messages_max: Some(20), ..settings(MqttVersions::V311, FaultRates::default()) };
+    let summary = RunningFleet::start_by_way_of(gateway.mqtt(), &gateway, settings, &credentials, None).sent();
+    assert_eq!((summary.left_over, summary.surprises), (0, 0), "{summary:?}");
+    assert_eq!(Rows::verified(&gateway, &keys).len(), 20);
+}
+
 /// Devices of MQTT 5 have a listener of their own, where it is set.
 #[test]
 fn mqtt_5_has_a_listener_of_its_own() {
