@@ -101,11 +101,6 @@ def unknown_encoding():
     yield refused("unknown", "too_large", b"x" * (ENVELOPE_BYTES_MAX + 1))
 
 
-def good_from_elsewhere(device, encoding, outcome):
-    """A message with nothing wrong but its sender's state."""
-    return refused(encoding, outcome, seal(device, encoding))
-
-
 def malformed(device, encoding):
     if encoding == "frame":
         frame = bytearray(seal(device, encoding)[:-4])

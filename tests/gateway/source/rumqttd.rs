@@ -154,7 +154,7 @@ fn serve_says_at_its_start_what_it_cannot_promise() {
 #[test]
 fn a_router_that_no_longer_answers_ends_the_gateway() {
     let mut gateway = house();
-    assert_eq!(get(gateway.admin(), "/ready").status, 200);
+    eventually("it is ready", || (get(gateway.admin(), "/ready").status == 200).then_some(()));
     let held = Held::thread(gateway.pid(), "router-0");
     eventually("it says that it is not ready", || (get(gateway.admin(), "/ready").status == 503).then_some(()));
     eventually("it ends", || gateway.log().contains("the router does not answer").then_some(()));
