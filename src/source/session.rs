@@ -153,11 +153,15 @@ impl Session<'_> {
     }
 
     fn no_connection(&self, lost: &Lost) -> String {
+        let told = lost.to_string();
         let hint = match self.house.config.version {
-            Version::V5 => "; if it speaks MQTT 3.1.1 alone, set source.version = \"3.1.1\"",
-            Version::V311 => "",
+            // Somebody is there, and says nothing that we understand.
+            Version::V5 if !told.contains("Connection refused") => {
+                "; if it speaks MQTT 3.1.1 alone, set source.version = \"3.1.1\""
+            }
+            _ => "",
         };
-        format!("{lost}{hint}")
+        format!("{told}{hint}")
     }
 
     async fn serve(&mut self, login: &Login, stop: &CancellationToken) -> Ended {
