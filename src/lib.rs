@@ -7,8 +7,8 @@
 //! | room | what happens there |
 //! |---|---|
 //! | [`edge`] | the door for clients: a socket, with TLS or a proxy's header or without, becomes packets; CONNECT becomes a login; one task a connection |
-//! | [`source`] | the other way in: messages of another broker, of which we are a client |
-//! | [`public`] | the public HTTP door: where tokens are fetched, and MQTT comes in a WebSocket |
+//! | [`source`] | the other way in: messages of another broker, of which we are a client, or of rumqttd in this process |
+//! | [`public`] | the public HTTP door: where tokens are fetched, MQTT comes in a WebSocket, and other brokers ask about logins |
 //! | [`admin`] | the operators' HTTP door: metrics, whether all is well, the level of the log |
 //! | [`broker`] | sessions, subscriptions, who gets what and who is online; pure but for its drivers |
 //! | [`proof`] | signs what was stored, and proves it again |

@@ -163,17 +163,13 @@ impl Connection {
     pub(super) fn acknowledge(&self, packet_id: u16) -> bool {
         match &self.client {
             Client::V4(client) => {
-                let mut publish = rumqttc::Publish::new("", rumqttc::QoS::AtLeastOnce, Vec::new());
+                let mut publish = rumqttc::Publish::new("", QoS::AtLeastOnce.v4(), Vec::new());
                 publish.pkid = packet_id;
                 client.try_ack(&publish).is_ok()
             }
             Client::V5(client) => {
-                let mut publish = rumqttc::v5::mqttbytes::v5::Publish::new(
-                    "",
-                    rumqttc::v5::mqttbytes::QoS::AtLeastOnce,
-                    Bytes::new(),
-                    None,
-                );
+                let mut publish =
+                    rumqttc::v5::mqttbytes::v5::Publish::new("", QoS::AtLeastOnce.v5(), Bytes::new(), None);
                 publish.pkid = packet_id;
                 client.try_ack(&publish).is_ok()
             }

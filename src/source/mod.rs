@@ -16,6 +16,7 @@ mod embedded;
 mod login;
 mod metrics;
 mod publisher;
+mod results;
 mod session;
 mod subscriber;
 mod topic;

@@ -1,22 +1,20 @@
-//! What goes back through the broker: verified readings at QoS 0, and for each device what became of its messages, at QoS 1.
-//!
-//! A connection of its own: what waits here must not keep an acknowledgement from leaving. While it is down nothing is taken, and what
+//! The connection by which results go back through the broker. One of its own: what waits here must not keep an acknowledgement from leaving. While it is down nothing is taken, and what
 //! the pipeline then has no room for it counts itself.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::backoff::{Backoff, draw};
-use super::broker::{Connection, Event, Identity, QoS};
-use super::clock::{at, now, now_ms};
+use super::broker::{Connection, Event, Identity};
+use super::clock::{at, now};
 use super::login::Login;
+use super::results::{Outgoing, Results};
 use super::{Config, Credentials, Metrics};
-use crate::ingest::{Due, Outlets, Verified, content};
+use crate::ingest::Outlets;
 use crate::tls::ClientConfig;
 
 /// What may wait for the event loop.
@@ -57,14 +55,17 @@ impl Publisher {
     }
 
     /// Publishes until the pipeline has ended; without a connection, until `stop`.
-    pub async fn run(self, mut outlets: Outlets, stop: CancellationToken) {
+    pub async fn run(self, outlets: Outlets, stop: CancellationToken) {
+        let mut results = Results::new(outlets);
         if !self.config.publish {
-            return ended_unheard(&mut outlets).await;
+            // Nothing comes out where nothing is wanted.
+            while results.next().await.is_some() {}
+            return;
         }
         let mut backoff = Backoff::new(self.config.reconnect_delay_max);
         loop {
             let began = now();
-            match self.connected(&mut outlets, &stop).await {
+            match self.connected(&mut results, &stop).await {
                 Ended::Finished => return,
                 Ended::Again => backoff.went_well(now().saturating_duration_since(began)),
             }
@@ -75,7 +76,7 @@ impl Publisher {
     }
 
     /// One connection.
-    async fn connected(&self, outlets: &mut Outlets, stop: &CancellationToken) -> Ended {
+    async fn connected(&self, results: &mut Results, stop: &CancellationToken) -> Ended {
         let login = match stop.run_until_cancelled(self.credentials.login()).await {
             None => return Ended::Finished,
             Some(Ok(login)) => login,
@@ -98,24 +99,19 @@ impl Publisher {
                 return Ended::Again;
             }
         }
-        let ended = self.publish_all(&mut connection, outlets, &login).await;
+        let ended = self.publish_all(&mut connection, results, &login).await;
         connection.say_goodbye();
         let _ = timeout(FAREWELL, connection.ended()).await;
         ended
     }
 
-    async fn publish_all(&self, connection: &mut Connection, outlets: &mut Outlets, login: &Login) -> Ended {
+    async fn publish_all(&self, connection: &mut Connection, results: &mut Results, login: &Login) -> Ended {
         let renewed_at = login.life.map(|life| life.renewed_at);
-        let (mut readings_over, mut receipts_over) = (false, false);
-        while !(readings_over && receipts_over) {
+        loop {
             let messages = tokio::select! {
-                batch = outlets.verified.recv(), if !readings_over => match batch {
-                    Some(batch) => batch.iter().map(reading).collect(),
-                    None => { readings_over = true; continue }
-                },
-                batch = outlets.notary.next(), if !receipts_over => match batch {
-                    Some(batch) => batch.iter().flat_map(|due| receipts(outlets, due)).collect(),
-                    None => { receipts_over = true; continue }
+                messages = results.next() => match messages {
+                    Some(messages) => messages,
+                    None => return Ended::Finished,
                 },
                 lost = connection.ended() => {
                     warn!(reason = %lost, "The connection to the broker for readings and receipts has ended.");
@@ -127,7 +123,6 @@ impl Publisher {
                 return Ended::Again;
             }
         }
-        Ended::Finished
     }
 
     /// False: the connection is over.
@@ -143,28 +138,4 @@ impl Publisher {
         }
         true
     }
-}
-
-struct Outgoing {
-    topic: String,
-    payload: Bytes,
-    qos: QoS,
-}
-
-fn reading(verified: &Verified) -> Outgoing {
-    let payload = Bytes::from(content::to_senml_json(&verified.readings));
-    Outgoing { topic: format!("readings/{}", verified.device_id), payload, qos: QoS::AtMostOnce }
-}
-
-/// The receipts of one device. Who listens is the broker's to know.
-fn receipts(outlets: &Outlets, due: &Due) -> Vec<Outgoing> {
-    let sealed = outlets.notary.seal(due, now_ms());
-    let topic = format!("devices/{}/receipts", due.device_id());
-    sealed.into_iter().map(|payload| Outgoing { topic: topic.clone(), payload, qos: QoS::AtLeastOnce }).collect()
-}
-
-/// Nothing comes out where nothing is wanted.
-async fn ended_unheard(outlets: &mut Outlets) {
-    while outlets.verified.recv().await.is_some() {}
-    while outlets.notary.next().await.is_some() {}
 }

@@ -78,22 +78,18 @@ pub(super) async fn run(
         connection,
     };
     let entered = stop.run_until_cancelled(timeout(ENTRY_TIMEOUT, session.enter())).await;
-    match entered {
-        None => {
-            session.finish().await;
-            return Outcome::Ended { cause: Ended::Stopped, lasted: Duration::ZERO, login: None };
+    let not_in = match entered {
+        Some(Ok(Ok(()))) => None,
+        Some(Ok(Err((attempt, why)))) => Some(Outcome::NotIn(attempt, why)),
+        Some(Err(_)) if session.intake.is_holding() => {
+            Some(Outcome::NotIn(Attempt::Failed, "the database takes nothing".to_owned()))
         }
-        Some(Err(_)) => {
-            let why =
-                if session.intake.is_holding() { "the database takes nothing" } else { "the broker does not answer" };
-            session.finish().await;
-            return Outcome::NotIn(Attempt::Failed, why.to_owned());
-        }
-        Some(Ok(Err((attempt, why)))) => {
-            session.finish().await;
-            return Outcome::NotIn(attempt, why);
-        }
-        Some(Ok(Ok(()))) => {}
+        Some(Err(_)) => Some(Outcome::NotIn(Attempt::Failed, "the broker does not answer".to_owned())),
+        None => Some(Outcome::Ended { cause: Ended::Stopped, lasted: Duration::ZERO, login: None }),
+    };
+    if let Some(outcome) = not_in {
+        session.finish().await;
+        return outcome;
     }
     house.metrics.attempts.inc(Attempt::Subscribed);
     house.subscribed(true);

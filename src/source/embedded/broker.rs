@@ -17,10 +17,11 @@ use tracing::error;
 use super::gap::Reader;
 use super::{EmbeddedConfig, probe};
 use crate::auth::{Asker, Auth};
-use crate::ingest::{Budget, Delivery, Due, Ingest, Intake, Origin, Outlets, Verified, content};
+use crate::ingest::{Budget, Delivery, Ingest, Intake, Origin, Outlets};
 use crate::metrics::{IntCounter, Registry};
 use crate::ready::{Part, Ready};
 use crate::source::clock::{now, now_ms};
+use crate::source::results::{Outgoing, Results};
 use crate::source::{Metrics, topic};
 
 /// A device that says nothing has so long for its CONNECT and our answer to it.
@@ -146,26 +147,12 @@ impl Embedded {
 }
 
 impl Publications {
-    /// Publishes what comes out of the pipeline, until that has ended. A device that misses its receipt sends again.
-    pub async fn run(mut self, mut outlets: Outlets) {
-        let (mut readings_over, mut receipts_over) = (false, false);
-        while !(readings_over && receipts_over) {
-            tokio::select! {
-                batch = outlets.verified.recv(), if !readings_over => match batch {
-                    Some(batch) => for verified in &batch {
-                        let (topic, payload) = reading(verified);
-                        self.publish(topic, payload).await;
-                    },
-                    None => readings_over = true,
-                },
-                batch = outlets.notary.next(), if !receipts_over => match batch {
-                    Some(batch) => for due in &batch {
-                        for (topic, payload) in receipts(&outlets, due) {
-                            self.publish(topic, payload).await;
-                        }
-                    },
-                    None => receipts_over = true,
-                },
+    /// Publishes what comes out of the pipeline, until that has ended; a link knows QoS 0 alone. A device that misses its receipt sends again.
+    pub async fn run(mut self, outlets: Outlets) {
+        let mut results = Results::new(outlets);
+        while let Some(messages) = results.next().await {
+            for Outgoing { topic, payload, .. } in messages {
+                self.publish(topic, payload).await;
             }
         }
     }
@@ -259,13 +246,4 @@ async fn may_come_in(auth: &Auth, client_id: &str, user_name: &str, token: &str)
 fn free(address: SocketAddr, key: &'static str) -> Result<SocketAddr, EmbeddedError> {
     let bound = TcpListener::bind(address).and_then(|listener| listener.local_addr());
     bound.map_err(|source| EmbeddedError::Bind { key, address, source })
-}
-
-fn reading(verified: &Verified) -> (String, Bytes) {
-    (format!("readings/{}", verified.device_id), Bytes::from(content::to_senml_json(&verified.readings)))
-}
-
-fn receipts(outlets: &Outlets, due: &Due) -> Vec<(String, Bytes)> {
-    let topic = format!("devices/{}/receipts", due.device_id());
-    outlets.notary.seal(due, now_ms()).into_iter().map(|payload| (topic.clone(), payload)).collect()
 }

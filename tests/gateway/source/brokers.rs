@@ -38,15 +38,20 @@ fn nats() {
     run(Kind { name: "nats", survives: false, ..WITHOUT_SHARING });
 }
 
+/// A gateway that messages come to by this broker, from now on.
+fn subscribed(broker: &Broker) -> Gateway {
+    let mut gateway = Gateway::prepare(&[("ingest.source", "mqtt")]);
+    gateway.set("source.url", &broker.url());
+    gateway.restart();
+    eventually("it is subscribed", || (get(gateway.admin(), "/ready").status == 200).then_some(()));
+    gateway
+}
+
 /// What is verified goes back through the broker, for whoever has subscribed to it there.
 #[test]
 fn verified_readings_come_back_through_the_broker() {
     let broker = Broker::start("mosquitto");
-    let mut worker = Gateway::prepare(&[("ingest.source", "mqtt")]);
-    worker.set("source.url", &broker.url());
-    worker.restart();
-    let ready = || (get(worker.admin(), "/ready").status == 200).then_some(());
-    eventually("it is subscribed", ready);
+    let worker = subscribed(&broker);
     let (credentials, _) = worker.add_fleet(1);
     let port = broker.address().port().to_string();
     let console = ["-p", &port, "-t", "readings/#", "-v", "-C", "1", "-W", "60"];
@@ -68,10 +73,7 @@ fn verified_readings_come_back_through_the_broker() {
 #[test]
 fn what_a_disabled_or_an_unknown_device_sends_is_refused_as_such() {
     let broker = Broker::start("mosquitto");
-    let mut worker = Gateway::prepare(&[("ingest.source", "mqtt")]);
-    worker.set("source.url", &broker.url());
-    worker.restart();
-    eventually("it is subscribed", || (get(worker.admin(), "/ready").status == 200).then_some(()));
+    let worker = subscribed(&broker);
     let pump = worker.add_device("pump");
     let port = broker.address().port().to_string();
     let scratch = Scratch::new("source");
