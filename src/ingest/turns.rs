@@ -32,6 +32,8 @@ pub(super) struct Turns<T = Job> {
     behind: VecDeque<Arc<str>>,
     /// What was given back, and comes first.
     given_back: Option<T>,
+    /// How much waits, of all devices.
+    waiting: usize,
     /// How many of the devices are live.
     live_devices: usize,
     /// The number of this batch.
@@ -73,6 +75,7 @@ impl<T: OfDevice> Turns<T> {
             live: VecDeque::new(),
             behind: VecDeque::new(),
             given_back: None,
+            waiting: 0,
             live_devices: 0,
             batch: 0,
             room_behind: usize::MAX,
@@ -94,10 +97,12 @@ impl<T: OfDevice> Turns<T> {
         job.map(|job| self.place(job)).is_some()
     }
 
-    /// A batch begins. While there are live devices it takes `beside_live` of those that are behind.
-    pub(super) fn begin(&mut self, beside_live: usize) {
+    /// A batch begins. While there are live devices it takes so many messages of those that are behind as `beside_live` says, which is told how
+    /// much waits.
+    pub(super) fn begin(&mut self, beside_live: impl FnOnce(usize) -> usize) {
         self.batch += 1;
         self.place_all();
+        let beside_live = beside_live(self.waiting);
         // Who was behind may have caught up, and the other way round.
         for name in std::mem::take(&mut self.behind).into_iter().chain(std::mem::take(&mut self.live)) {
             self.line_up(name);
@@ -166,6 +171,7 @@ impl<T: OfDevice> Turns<T> {
         };
         let name = device.waiting.is_empty().then(|| name.clone());
         device.waiting.push_back(job);
+        self.waiting += 1;
         if let Some(name) = name {
             self.line_up(name);
         }
@@ -188,6 +194,7 @@ impl<T: OfDevice> Turns<T> {
     fn take(&mut self, name: Arc<str>) -> T {
         let device = self.devices.get_mut(&name).expect("who stands in line is known");
         let job = device.waiting.pop_front().expect("who stands in line has something waiting");
+        self.waiting -= 1;
         device.pace = device.pace(self.batch) + 1;
         device.at = self.batch;
         if !device.waiting.is_empty() {
@@ -240,7 +247,7 @@ mod tests {
     /// The next batch of up to `rows_max`, as the writer takes it.
     async fn batch(turns: &mut Turns<Told>, rows_max: usize) -> Vec<Told> {
         assert!(turns.wait().await);
-        turns.begin(BESIDE_LIVE);
+        turns.begin(|_| BESIDE_LIVE);
         std::iter::from_fn(|| turns.try_recv()).take(rows_max).collect()
     }
 

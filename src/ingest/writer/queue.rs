@@ -62,7 +62,8 @@ impl Queue {
             if !self.jobs.wait().await {
                 return None;
             }
-            self.jobs.begin(self.company.room().rows());
+            let company = &self.company;
+            self.jobs.begin(|waiting| company.room().rows(waiting));
             self.making_bytes = 0;
         }
         let company = self.company.clone();
