@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use crate::admin::LogLevel;
-use crate::auth::{self, Auth};
+use crate::auth::{self, Auth, JournalWriter};
 use crate::broker::{self, Broker, Hub, Presence};
 use crate::config::Config;
 use crate::ingest::{Budget, Outlets, Source, Wanted, Writer};
@@ -70,6 +70,7 @@ pub struct Gateway {
     ready: Ready,
     /// None where nobody comes to us for a token.
     public: Option<(Auth, public::Door)>,
+    journal: Option<JournalWriter>,
     admin: admin::Door,
 }
 
@@ -132,13 +133,15 @@ impl Gateway {
         // What there is none of here is in nobody's way.
         ready.set(Part::Issuer, true);
         ready.set(Part::Source, true);
-        let auth = match role {
+        let (auth, journal) = match role {
             Role::Whole => {
                 auth::Metrics::issuer(&registry, config.auth.issuer.as_str()).set(1);
                 let metrics = auth::Metrics::new(&registry);
-                Some(Auth::open(&config.auth, store.clone(), &masters.storage_key(), metrics, now_ms()).await?)
+                Auth::open(&config.auth, store.clone(), &masters.storage_key(), metrics, now_ms())
+                    .await
+                    .map(|(auth, journal)| (Some(auth), Some(journal)))?
             }
-            Role::Ingest => None,
+            Role::Ingest => (None, None),
         };
         let proof_key = masters.proof_key();
         let guard = Arc::new(Guard::new(&config.seal, masters, store.clone()));
@@ -193,6 +196,7 @@ impl Gateway {
             identities,
             tls_metrics: tls::Metrics::new(&registry),
             public,
+            journal,
             origin,
             admin: admin::Door::new(admin.0, &config.admin, registry, ready.clone()),
             ready,
@@ -261,6 +265,9 @@ impl Gateway {
         background.spawn("registry", watch.run(background_ends.clone()));
         if let Some((_, door)) = self.public {
             background.spawn("public", door.serve(doors_close.clone()));
+        }
+        if let Some(journal) = self.journal {
+            background.spawn("audit", journal.run(background_ends.clone()));
         }
         background.spawn("admin", self.admin.serve(background_ends.clone()));
         background.spawn("checkpoints", self.checkpointer.run(background_ends.clone()));

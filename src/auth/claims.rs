@@ -22,6 +22,12 @@ pub struct Claims {
     pub client_id: String,
     /// `scope`
     pub scope: String,
+    /// `jti`
+    pub token_id: String,
+    /// `iat`, in Unix ms.
+    pub issued_at_ms: i64,
+    /// The `kid` of the key that verified it; empty before.
+    pub key_id: String,
     /// `exp`, in Unix ms.
     pub expires_at_ms: i64,
     /// `nbf`, in Unix ms.
@@ -32,14 +38,15 @@ impl Claims {
     /// The claims among `members`; nothing if one is missing or of another type.
     pub(crate) fn parse(members: &Members) -> Option<Claims> {
         let text = |name| members.text(name).filter(|text| !text.is_empty()).map(str::to_owned);
-        text("jti")?;
-        time_ms(members.member("iat")?)?;
         Some(Claims {
             issuer: text("iss")?,
             audiences: audiences(members.member("aud")?)?,
             subject: text("sub")?,
             client_id: text("client_id")?,
             scope: text("scope")?,
+            token_id: text("jti")?,
+            issued_at_ms: time_ms(members.member("iat")?)?,
+            key_id: String::new(),
             expires_at_ms: time_ms(members.member("exp")?)?,
             not_before_ms: members.member("nbf").map_or(Some(None), |value| time_ms(value).map(Some))?,
         })
@@ -51,13 +58,13 @@ const TIME_SECS_MAX: u64 = 253_402_300_799;
 
 /// A time in Unix ms. RFC 7519 section 2 allows a NumericDate to have a fraction; RFC 9068 issuers write none, and we
 /// take none.
-fn time_ms(value: &Value) -> Option<i64> {
+pub(super) fn time_ms(value: &Value) -> Option<i64> {
     let secs = value.as_u64().filter(|&secs| secs <= TIME_SECS_MAX)?;
     i64::try_from(secs * 1000).ok()
 }
 
 /// RFC 7519 section 4.1.3: one string, or an array of strings.
-fn audiences(value: &Value) -> Option<Vec<String>> {
+pub(super) fn audiences(value: &Value) -> Option<Vec<String>> {
     match value {
         Value::String(one) => Some(vec![one.clone()]),
         Value::Array(several) => several.iter().map(|one| one.as_str().map(str::to_owned)).collect(),

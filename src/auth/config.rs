@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
+use super::rotation::Schedule;
 use crate::setting::{Mistake, outside};
 
 /// How tokens are issued and judged.
@@ -17,9 +18,19 @@ pub struct Config {
     pub issuer: IssuerUrl,
     /// Who the tokens are for: the `aud` that we issue and ask for.
     pub audience: String,
+    /// Who else tokens may be asked for with `resource` (RFC 8707): they are signed here, and of no use here.
+    pub other_audiences: Vec<String>,
     /// How long a token is valid, in whole seconds.
     #[serde(with = "humantime_serde")]
     pub token_lifetime: Duration,
+    /// How long a key signs tokens before the next one does; 0s: until `sealgate issuer rotate`.
+    #[serde(with = "humantime_serde")]
+    pub signing_key_lifetime: Duration,
+    /// How long a key is shown before it signs, so that whoever verifies tokens has it by then.
+    #[serde(with = "humantime_serde")]
+    pub signing_key_announce: Duration,
+    /// How many requests a second of one client the issuer answers, with a second's worth at once.
+    pub requests_per_client_max: u64,
     /// How many verified tokens are remembered, so that a reconnect costs no signature check. At the bound the one
     /// that was used least is forgotten. An entry takes about a kilobyte.
     pub token_cache_entries: usize,
@@ -37,7 +48,11 @@ impl Default for Config {
         Config {
             issuer: IssuerUrl("http://127.0.0.1:8080".to_owned()),
             audience: "sealgate".to_owned(),
+            other_audiences: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
+            signing_key_lifetime: Duration::from_secs(90 * 24 * 3600),
+            signing_key_announce: Duration::from_secs(600),
+            requests_per_client_max: 10,
             token_cache_entries: 65_536,
             failed_logins_free_per_address: 20,
             failed_logins_free_per_device: 5,
@@ -56,7 +71,28 @@ impl Config {
         let lifetime = outside("token_lifetime", self.token_lifetime, Duration::from_secs(1)..=TOKEN_LIFETIME_MAX);
         let entries = outside("token_cache_entries", self.token_cache_entries, 1..=CACHE_ENTRIES_MAX);
         let pause = outside("failed_login_pause_max", self.failed_login_pause_max, Duration::ZERO..=PAUSE_MAX);
-        [audience, lifetime.or(fraction), entries, pause].into_iter().flatten().collect()
+        let key_lifetime = (!self.signing_key_lifetime.is_zero())
+            .then(|| outside("signing_key_lifetime", self.signing_key_lifetime, KEY_LIFETIME_MIN..=KEY_LIFETIME_MAX));
+        let announce = outside("signing_key_announce", self.signing_key_announce, Duration::ZERO..=KEY_LIFETIME_MIN);
+        let requests = outside("requests_per_client_max", self.requests_per_client_max, 1..=1_000_000);
+        let others = self.other_audiences_mistake();
+        let keys = [key_lifetime.flatten(), announce, requests, others];
+        [audience, lifetime.or(fraction), entries, pause].into_iter().chain(keys).flatten().collect()
+    }
+
+    fn other_audiences_mistake(&self) -> Option<Mistake> {
+        let fits = |one: &String| (1..=NAME_CHARS_MAX).contains(&one.len()) && *one != self.audience;
+        let unfit = self.other_audiences.iter().find(|one| !fits(one))?;
+        let sentence = format!("{unfit:?} has not 1 to {NAME_CHARS_MAX} bytes, or is auth.audience itself");
+        Some(("other_audiences", sentence))
+    }
+
+    pub(super) fn schedule(&self) -> Schedule {
+        Schedule {
+            lifetime: self.signing_key_lifetime,
+            announce: self.signing_key_announce,
+            token_lifetime: self.token_lifetime,
+        }
     }
 }
 
@@ -159,6 +195,10 @@ const NAME_CHARS_MAX: usize = 256;
 /// A token cannot be taken back before its end but by disabling its holder, so it should not live for ever.
 const TOKEN_LIFETIME_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 
+/// Each key is announced within the time of the one before it.
+const KEY_LIFETIME_MIN: Duration = Duration::from_secs(24 * 3600);
+const KEY_LIFETIME_MAX: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
 /// At a kilobyte each these are 16 GiB; who sets more has mistaken entries for bytes.
 const CACHE_ENTRIES_MAX: usize = 1 << 24;
 
@@ -211,6 +251,11 @@ mod tests {
     fn a_setting_out_of_range_is_a_mistake() {
         assert!(Config::default().mistakes().is_empty());
         for text in [
+            "signing_key_lifetime = \"1h\"",
+            "signing_key_announce = \"25h\"",
+            "requests_per_client_max = 0",
+            "other_audiences = [\"sealgate\"]",
+            "other_audiences = [\"\"]",
             "token_lifetime = \"0s\"",
             "token_lifetime = \"1500ms\"",
             "token_lifetime = \"2y\"",

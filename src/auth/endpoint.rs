@@ -1,44 +1,162 @@
-//! Who gets a token for what: the token endpoint without its HTTP.
+//! Who gets a token for what, who may ask about one, and who may take one back: the issuer's endpoints without their HTTP.
 //!
 //! A client gets what it was granted, or the part of it that it asks for: a console that shows one site can hold a
 //! token for that site alone. An unknown client, a wrong secret and a disabled client get one answer, after one
 //! comparison.
 
-use super::issuer::{Issuer, TokenAnswer};
-use super::request::{TokenRefused, TokenRequest};
+use std::time::Instant;
+
+use quick_cache::sync::Cache;
+use serde::Serialize;
+
+use super::assertion::{Assertions, Expected};
+use super::claims::Claims;
+use super::credentials::{Assertion, Credentials};
+use super::issuer::{Issuer, Order, TOKEN_PATH, TokenAnswer};
+use super::jwk::public_keys;
+use super::request::{AboutToken, TokenRefused, TokenRequest};
 use super::scope::{self, Scope};
+use crate::limit::{Pace, Rate};
 use crate::store::{Client, Holder, State, Store};
 
-/// Answers requests for tokens.
+/// Answers requests of clients.
 pub(crate) struct Endpoint {
     store: Store,
     issuer: Issuer,
+    assertions: Assertions,
+    paces: Cache<Box<str>, Pace>,
+    rate: Rate,
+}
+
+/// Clients whose rate is remembered; at the bound those are forgotten that were seen least, which is to their good.
+const PACES_MAX: usize = 65_536;
+
+/// What a token is worth (RFC 7662 section 2.2).
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Introspection {
+    /// Nothing.
+    Inactive {
+        /// False.
+        active: bool,
+    },
+    /// It is good now.
+    Active(Box<ActiveToken>),
+}
+
+/// What is told of a token that is good.
+#[derive(Debug, Serialize)]
+pub struct ActiveToken {
+    active: bool,
+    scope: String,
+    client_id: String,
+    token_type: &'static str,
+    exp: i64,
+    iat: i64,
+    sub: String,
+    aud: Vec<String>,
+    iss: String,
+    jti: String,
+}
+
+impl Introspection {
+    /// Nothing: it is no token of ours, has ended, was taken back, or is none of the asker's business.
+    pub(crate) const INACTIVE: Introspection = Introspection::Inactive { active: false };
+
+    /// Of a good token.
+    pub(crate) fn of(claims: Claims) -> Introspection {
+        Introspection::Active(Box::new(ActiveToken {
+            active: true,
+            scope: claims.scope,
+            client_id: claims.client_id,
+            token_type: "Bearer",
+            exp: claims.expires_at_ms / 1000,
+            iat: claims.issued_at_ms / 1000,
+            sub: claims.subject,
+            aud: claims.audiences,
+            iss: claims.issuer,
+            jti: claims.token_id,
+        }))
+    }
+
+    /// Whether the token is good.
+    pub fn is_active(&self) -> bool {
+        matches!(self, Introspection::Active(_))
+    }
 }
 
 impl Endpoint {
-    pub(crate) fn new(store: Store, issuer: Issuer) -> Self {
-        Endpoint { store, issuer }
+    /// `rate`: how often a client may ask.
+    pub(crate) fn new(store: Store, issuer: Issuer, rate: Rate) -> Self {
+        Endpoint { store, issuer, assertions: Assertions::default(), paces: Cache::new(PACES_MAX), rate }
     }
 
     pub(crate) fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    pub(crate) async fn answer(&self, request: &TokenRequest, now_ms: i64) -> Result<TokenAnswer, TokenRefused> {
-        let client = self.authenticate(request).await?;
+    /// A token, and whom it is for.
+    pub(crate) async fn answer(
+        &self,
+        request: &TokenRequest,
+        now: Instant,
+        now_ms: i64,
+    ) -> Result<(TokenAnswer, String), TokenRefused> {
+        let client = self.authenticate(request.credentials(), now, now_ms).await?;
         let (subject, scope) = narrow(&client.holder, request.scope())?;
-        self.issuer.issue(subject, &client.client_id, scope, now_ms).ok_or(TokenRefused::Unavailable)
+        let audience = self.issuer.audience(request.resource()).ok_or(TokenRefused::InvalidTarget)?;
+        let token = self.issuer.issue(subject, &client.client_id, Order { scope, audience }, now_ms);
+        Ok((token.ok_or(TokenRefused::Unavailable)?, subject.to_owned()))
     }
 
-    async fn authenticate(&self, request: &TokenRequest) -> Result<Client, TokenRefused> {
-        let client = self.store.client(request.client_id()).await.map_err(|error| {
+    /// Who asks about a token: the client, once it has shown that it is one.
+    pub(crate) async fn asker(&self, request: &AboutToken, now: Instant, now_ms: i64) -> Result<Client, TokenRefused> {
+        self.authenticate(request.credentials(), now, now_ms).await
+    }
+
+    async fn authenticate(&self, credentials: &Credentials, now: Instant, now_ms: i64) -> Result<Client, TokenRefused> {
+        let client = self.store.client(credentials.client_id()).await.map_err(|error| {
             tracing::error!(%error, "A client cannot be looked up.");
             TokenRefused::Unavailable
         })?;
-        let authentic = request.client_secret().matches(client.as_ref().map(|client| &client.secret_sha256));
+        let authentic = match credentials {
+            Credentials::Secret { secret, .. } => secret.matches(client.as_ref().map(|client| &client.secret_sha256)),
+            Credentials::Assertion { assertion, .. } => {
+                client.as_ref().is_some_and(|client| self.has_signed(client, assertion, now_ms))
+            }
+        };
         let client = client.filter(|client| authentic && client.state == State::Enabled);
-        client.ok_or(TokenRefused::InvalidClient)
+        let client = client.ok_or(TokenRefused::InvalidClient)?;
+        // After the secret: so nobody uses up what is another's.
+        if self.is_too_often(&client.client_id, now) { Err(TokenRefused::TooOften) } else { Ok(client) }
     }
+
+    fn has_signed(&self, client: &Client, assertion: &Assertion, now_ms: i64) -> bool {
+        let Some(keys) = client.public_keys.as_deref().and_then(|text| public_keys(text).ok()) else { return false };
+        let token_endpoint = self.issuer.url().endpoint(TOKEN_PATH);
+        // RFC 7523 section 3 item 3; the issuer itself is what later profiles ask for.
+        let audiences = [token_endpoint.as_str(), self.issuer.url().as_str()];
+        let expected = Expected { client_id: &client.client_id, audiences, keys: &keys };
+        self.assertions.accept(assertion.expose(), &expected, now_ms)
+    }
+
+    fn is_too_often(&self, client_id: &str, now: Instant) -> bool {
+        let mut pace = self.paces.get(client_id).unwrap_or_else(|| Pace::new(now));
+        let taken = pace.try_take(self.rate, now);
+        if taken {
+            self.paces.insert(client_id.into(), pace);
+        }
+        !taken
+    }
+}
+
+/// Whether `client` may know what a token of `claims` is worth: its own, or everybody's if it was granted that.
+pub(crate) fn may_know(client: &Client, claims: &Claims) -> bool {
+    let granted = || match &client.holder {
+        Holder::Service { scopes, .. } => scopes.iter().any(|scope| Scope::parse(scope) == Ok(Scope::Introspect)),
+        Holder::Device { .. } => false,
+    };
+    client.client_id == claims.client_id || granted()
 }
 
 /// The subject and the scope of the token: what `asked` names of what the holder was granted, or all of it.
@@ -62,7 +180,6 @@ fn narrow_service(granted: &[String], asked: Option<&str>) -> Result<String, Tok
     let covered = |wanted: &Scope| granted.iter().any(|granted| granted.covers(wanted));
     if wanted.iter().all(covered) { Ok(asked.to_owned()) } else { Err(TokenRefused::InvalidScope) }
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,8 @@
 
 use std::sync::Arc;
 
-use super::scope::{Action, Scope};
+use super::scope::{Action, Role, Scope};
+use super::taken_back::TokenMark;
 use crate::mqtt::topic::{Filter, Topic};
 
 /// Behind a service's name, its client ids at another broker go on with it: no name can hold it, so that none of them
@@ -31,6 +32,7 @@ pub struct Grant {
     /// Whether it is for another broker, where a worker of ours is a client like any other.
     is_elsewhere: bool,
     expires_at_ms: i64,
+    token: TokenMark,
 }
 
 /// What a worker of the gateway publishes back through another broker. A service there may if its scopes say exactly this.
@@ -47,18 +49,36 @@ impl Grant {
             scopes: Box::default(),
             is_elsewhere: false,
             expires_at_ms,
+            token: TokenMark::default(),
         })
     }
 
     /// The grant of a service.
     pub fn service(name: &str, scopes: Vec<Scope>, expires_at_ms: i64) -> Grant {
-        Grant { principal: Principal::Service(name.into()), scopes: scopes.into(), is_elsewhere: false, expires_at_ms }
+        let (principal, token) = (Principal::Service(name.into()), TokenMark::default());
+        Grant { principal, scopes: scopes.into(), is_elsewhere: false, expires_at_ms, token }
     }
 
     /// The same at another broker.
     #[must_use]
     pub fn elsewhere(self) -> Grant {
         Grant { is_elsewhere: true, ..self }
+    }
+
+    /// The same, by this token.
+    #[must_use]
+    pub fn by_token(self, token: TokenMark) -> Grant {
+        Grant { token, ..self }
+    }
+
+    /// The token that it rests on.
+    pub fn token(&self) -> TokenMark {
+        self.token
+    }
+
+    /// What the principal may do as an operator; none: nothing.
+    pub fn role(&self) -> Option<Role> {
+        self.scopes.iter().filter_map(Scope::role).max()
     }
 
     /// Who has logged in.

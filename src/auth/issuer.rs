@@ -1,28 +1,42 @@
 //! Our own issuer: it signs access tokens for the clients in the registry, and says where and with which keys.
 //!
 //! The key is made at the first start. Of two processes that start at once on one database one makes it, and both
-//! take what the store then has. Who may have a token for what is decided in [`endpoint`](super::endpoint).
+//! take what the store then has; so it is at a rotation, whose times are told in [`rotation`](super::rotation). Who may have a token for
+//! what is decided in [`endpoint`](super::endpoint).
+
+use std::sync::{Arc, PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{EncodingKey, Header};
+use jsonwebtoken::Header;
 use serde::{Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::config::{Config, IssuerUrl};
+use super::credentials::METHODS;
+use super::jwk::ALGORITHMS;
 use super::keys::{Jwk, SigningKey};
-use super::validator::{Algorithm, TrustedIssuer};
+use super::rotation::{Rotation, Schedule, is_shown, signing};
+use super::validator::{Algorithm, KeyRing, TrustedIssuer};
 use super::{OpenError, secret};
-use crate::store::{SealedSigningKey, Store};
+use crate::store::{Added, SealedSigningKey, Store};
 
 /// Signs tokens.
 pub(crate) struct Issuer {
     url: IssuerUrl,
     audience: String,
-    token_lifetime_secs: u64,
-    kid: String,
-    key: EncodingKey,
-    jwks: JwkSet,
+    other_audiences: Vec<String>,
+    schedule: Schedule,
+    store: Store,
+    storage_key: Zeroizing<[u8; 32]>,
+    ring: KeyRing,
+    kept: RwLock<Arc<Kept>>,
+}
+
+/// The keys, as the store had them last, oldest first.
+struct Kept {
+    rows: Vec<SealedSigningKey>,
+    keys: Vec<SigningKey>,
 }
 
 /// A token, as the token endpoint answers (RFC 6749 section 5.1).
@@ -33,6 +47,16 @@ pub struct TokenAnswer {
     token_type: &'static str,
     expires_in: u64,
     scope: String,
+    #[serde(skip)]
+    token_id: String,
+}
+
+/// What a token is to be.
+pub(crate) struct Order<'a> {
+    /// What it allows.
+    pub(crate) scope: String,
+    /// Who it is for.
+    pub(crate) audience: &'a str,
 }
 
 /// The public keys (RFC 7517 section 5).
@@ -46,15 +70,26 @@ pub struct JwkSet {
 pub struct Metadata {
     issuer: String,
     token_endpoint: String,
+    introspection_endpoint: String,
+    revocation_endpoint: String,
     jwks_uri: String,
     /// There is no authorization endpoint, so there are no response types; the member is required all the same.
     response_types_supported: [&'static str; 0],
     grant_types_supported: [&'static str; 1],
-    token_endpoint_auth_methods_supported: [&'static str; 2],
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    token_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    introspection_endpoint_auth_methods_supported: [&'static str; 3],
+    introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 3],
 }
 
 /// Where the token endpoint is, below the issuer.
 pub const TOKEN_PATH: &str = "/oauth/token";
+/// Where one asks what a token is worth, below the issuer (RFC 7662).
+pub const INTROSPECTION_PATH: &str = "/oauth/introspect";
+/// Where a token is taken back, below the issuer (RFC 7009).
+pub const REVOCATION_PATH: &str = "/oauth/revoke";
 /// Where the public keys are, below the issuer.
 pub const JWKS_PATH: &str = "/oauth/jwks";
 /// Where the metadata are: at the root of the host, with the issuer's path after it (RFC 8414 section 3).
@@ -75,54 +110,124 @@ struct IssuedClaims<'a> {
 
 const TOKEN_ID_BYTES: usize = 16;
 
+/// Ended keys are kept for so long, so that connections that came with a token of one are found.
+const ENDED_KEPT_MS: i64 = 24 * 3_600_000;
+
 impl Issuer {
-    /// The issuer with the keys in `store`, of which the newest signs; makes the first if there is none.
+    /// The issuer with the keys in `store`; makes the first if there is none.
     pub(crate) async fn open(
         config: &Config,
         store: &Store,
         storage_key: &[u8; 32],
         now_ms: i64,
     ) -> Result<(Issuer, TrustedIssuer), OpenError> {
-        let keys = keys(store, storage_key, now_ms).await?;
-        let newest = keys.last().ok_or(OpenError::NoKey)?;
-        let verification = keys.iter().map(SigningKey::verification_key).collect();
+        if store.signing_keys().await?.is_empty() {
+            make_first(store, storage_key, now_ms).await?;
+        }
+        let ring = KeyRing::new(Vec::new());
         let issuer = Issuer {
             url: config.issuer.clone(),
             audience: config.audience.clone(),
-            token_lifetime_secs: config.token_lifetime.as_secs(),
-            kid: newest.kid().to_owned(),
-            key: newest.encoding_key(),
-            jwks: JwkSet { keys: keys.iter().map(SigningKey::jwk).collect() },
+            other_audiences: config.other_audiences.clone(),
+            schedule: config.schedule(),
+            store: store.clone(),
+            storage_key: Zeroizing::new(*storage_key),
+            ring: ring.clone(),
+            kept: RwLock::new(Arc::new(Kept { rows: Vec::new(), keys: Vec::new() })),
         };
-        Ok((issuer, TrustedIssuer::new(config.issuer.as_str(), verification)))
+        issuer.reload().await?;
+        if issuer.kept().rows.is_empty() {
+            return Err(OpenError::NoKey);
+        }
+        Ok((issuer, TrustedIssuer::new(config.issuer.as_str(), ring)))
+    }
+
+    /// Takes the keys as the store has them now.
+    pub(crate) async fn reload(&self) -> Result<(), OpenError> {
+        let rows = self.store.signing_keys().await?;
+        let open = |row: &SealedSigningKey| SigningKey::open(&row.kid, &row.sealed, &self.storage_key);
+        let keys: Vec<SigningKey> = rows.iter().map(open).collect::<Result<_, _>>()?;
+        let verify = keys.iter().zip(&rows);
+        let verify = verify.map(|(key, row)| key.verification_key().until(row.ends_at_ms.unwrap_or(i64::MAX)));
+        self.ring.replace(verify.collect());
+        *self.kept.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Kept { rows, keys });
+        Ok(())
+    }
+
+    /// What has to be done now and then: the next key, if it is time, and the end of what is over. Whether a key came.
+    pub(crate) async fn keep(&self, now_ms: i64) -> Result<Added, OpenError> {
+        let is_due = self.kept().rows.last().is_some_and(|newest| self.schedule.is_due(newest, now_ms));
+        let added = if is_due { self.rotate(Rotation::Overlapping, now_ms).await? } else { Added::AlreadyThere };
+        let old = |row: &SealedSigningKey| row.ends_at_ms.is_some_and(|end_ms| end_ms < now_ms - ENDED_KEPT_MS);
+        if self.kept().rows.iter().any(old) {
+            self.store.remove_signing_keys(now_ms - ENDED_KEPT_MS).await?;
+            self.reload().await?;
+        }
+        Ok(added)
+    }
+
+    /// Makes the next key, unless another process has made one meanwhile.
+    pub(crate) async fn rotate(&self, rotation: Rotation, now_ms: i64) -> Result<Added, OpenError> {
+        let plan = self.schedule.plan(rotation, now_ms);
+        let newest = self.kept().rows.last().map(|newest| newest.kid.clone()).ok_or(OpenError::NoKey)?;
+        let (_, kept) = new_key(&self.storage_key, now_ms, plan.signs_from_ms)?;
+        let added = self.store.rotate_signing_key(&kept, &newest, plan.others_end_ms).await?;
+        self.reload().await?;
+        Ok(added)
+    }
+
+    /// The ids of keys whose tokens are no longer believed.
+    pub(crate) fn ended(&self, now_ms: i64) -> Vec<String> {
+        let kept = self.kept();
+        kept.rows.iter().filter(|row| !is_shown(row, now_ms)).map(|row| row.kid.clone()).collect()
+    }
+
+    fn kept(&self) -> Arc<Kept> {
+        Arc::clone(&self.kept.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whom a token that asks for `resource` is for; none: we issue none for it.
+    pub(crate) fn audience(&self, resource: Option<&str>) -> Option<&str> {
+        match resource {
+            None => Some(&self.audience),
+            Some(one) => {
+                [&self.audience].into_iter().chain(&self.other_audiences).find(|known| *known == one).map(|s| &**s)
+            }
+        }
     }
 
     /// A token for `subject`, signed; nothing if the system has no random numbers or no time.
-    pub(crate) fn issue(&self, subject: &str, client_id: &str, scope: String, now_ms: i64) -> Option<TokenAnswer> {
+    pub(crate) fn issue(&self, subject: &str, client_id: &str, order: Order<'_>, now_ms: i64) -> Option<TokenAnswer> {
         let jti = URL_SAFE_NO_PAD.encode(secret::random::<TOKEN_ID_BYTES>().ok()?);
         let iat = u64::try_from(now_ms).ok()? / 1000;
+        let lifetime_secs = self.schedule.token_lifetime.as_secs();
+        let Order { scope, audience } = order;
         let claims = IssuedClaims {
             iss: self.url.as_str(),
-            aud: &self.audience,
+            aud: audience,
             sub: subject,
             client_id,
             iat,
-            exp: iat + self.token_lifetime_secs,
+            exp: iat + lifetime_secs,
             jti: &jti,
             scope: &scope,
         };
+        let kept = self.kept();
+        let key = kept.keys.get(signing(&kept.rows, now_ms)?)?;
         let header = Header {
             typ: Some("at+jwt".to_owned()), // RFC 9068 section 2.1
-            kid: Some(self.kid.clone()),
+            kid: Some(key.kid().to_owned()),
             ..Header::new(jsonwebtoken::Algorithm::ES256)
         };
-        let access_token = Zeroizing::new(jsonwebtoken::encode(&header, &claims, &self.key).ok()?);
-        Some(TokenAnswer { access_token, token_type: "Bearer", expires_in: self.token_lifetime_secs, scope })
+        let access_token = Zeroizing::new(jsonwebtoken::encode(&header, &claims, key.encoding_key()).ok()?);
+        Some(TokenAnswer { access_token, token_type: "Bearer", expires_in: lifetime_secs, scope, token_id: jti })
     }
 
-    /// The public keys.
-    pub(crate) fn jwks(&self) -> &JwkSet {
-        &self.jwks
+    /// The public keys that verify our tokens now or soon.
+    pub(crate) fn jwks(&self, now_ms: i64) -> JwkSet {
+        let kept = self.kept();
+        let shown = kept.keys.iter().zip(&kept.rows).filter(|(_, row)| is_shown(row, now_ms));
+        JwkSet { keys: shown.map(|(key, _)| key.jwk()).collect() }
     }
 
     /// The identifier.
@@ -135,10 +240,17 @@ impl Issuer {
         Metadata {
             issuer: self.url.as_str().to_owned(),
             token_endpoint: self.url.endpoint(TOKEN_PATH),
+            introspection_endpoint: self.url.endpoint(INTROSPECTION_PATH),
+            revocation_endpoint: self.url.endpoint(REVOCATION_PATH),
             jwks_uri: self.url.endpoint(JWKS_PATH),
             response_types_supported: [],
             grant_types_supported: ["client_credentials"],
-            token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+            token_endpoint_auth_methods_supported: METHODS,
+            token_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+            introspection_endpoint_auth_methods_supported: METHODS,
+            introspection_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
+            revocation_endpoint_auth_methods_supported: METHODS,
+            revocation_endpoint_auth_signing_alg_values_supported: ALGORITHMS,
         }
     }
 }
@@ -153,6 +265,11 @@ impl TokenAnswer {
     pub fn scope(&self) -> &str {
         &self.scope
     }
+
+    /// Its `jti`.
+    pub fn token_id(&self) -> &str {
+        &self.token_id
+    }
 }
 
 impl std::fmt::Debug for TokenAnswer {
@@ -165,23 +282,21 @@ fn exposed<S: Serializer>(token: &Zeroizing<String>, serializer: S) -> Result<S:
     serializer.serialize_str(token)
 }
 
-/// All keys in the store, oldest first.
-async fn keys(store: &Store, storage_key: &[u8; 32], now_ms: i64) -> Result<Vec<SigningKey>, OpenError> {
-    let mut kept = store.signing_keys().await?;
-    if kept.is_empty() {
-        make_first(store, storage_key, now_ms).await?;
-        kept = store.signing_keys().await?;
-    }
-    let open = |key: &SealedSigningKey| SigningKey::open(&key.kid, &key.sealed, storage_key);
-    Ok(kept.iter().map(open).collect::<Result<_, _>>()?)
-}
-
 async fn make_first(store: &Store, storage_key: &[u8; 32], now_ms: i64) -> Result<(), OpenError> {
-    let key = SigningKey::generate()?;
-    let sealed = key.seal(storage_key)?;
-    let kept = SealedSigningKey { kid: key.kid().to_owned(), sealed, created_at_ms: now_ms };
+    let (_, kept) = new_key(storage_key, now_ms, now_ms)?;
     // Whether ours or another process's became the first does not matter: the store is asked again.
     store.add_first_signing_key(&kept).await?;
     tracing::info!(algorithm = Algorithm::Es256.as_str(), "The key that signs access tokens was made.");
     Ok(())
+}
+
+/// A new key, and what the store keeps of it.
+fn new_key(
+    storage_key: &[u8; 32],
+    now_ms: i64,
+    signs_from_ms: i64,
+) -> Result<(SigningKey, SealedSigningKey), getrandom::Error> {
+    let key = SigningKey::generate()?;
+    let (kid, sealed) = (key.kid().to_owned(), key.seal(storage_key)?);
+    Ok((key, SealedSigningKey { kid, sealed, created_at_ms: now_ms, signs_from_ms, ends_at_ms: None }))
 }

@@ -23,6 +23,7 @@ use super::validator::{Algorithm, VerificationKey};
 pub(crate) struct SigningKey {
     kid: String,
     secret: p256::SecretKey,
+    encoding: EncodingKey,
 }
 
 /// Why a kept key cannot be used.
@@ -62,7 +63,7 @@ impl SigningKey {
             // One in 2^32 draws is no scalar of the curve and is thrown away, so that all keys are equally likely.
             let scalar = Zeroizing::new(secret::random::<COORDINATE_BYTES>()?);
             if let Ok(secret) = p256::SecretKey::from_slice(&*scalar) {
-                return Ok(SigningKey { kid: thumbprint(&secret), secret });
+                return Ok(SigningKey::of(secret));
             }
         }
     }
@@ -88,14 +89,18 @@ impl SigningKey {
         let payload = Payload { msg: sealed, aad: kid.as_bytes() };
         let pkcs8 = cipher(storage_key).decrypt(&Nonce::from(*nonce), payload).map_err(|_| wrong())?;
         let secret = p256::SecretKey::from_pkcs8_der(&Zeroizing::new(pkcs8));
-        let secret = secret.ok().filter(|secret| thumbprint(secret) == kid);
-        let secret = secret.ok_or_else(|| KeyError::Unfit(kid.to_owned()))?;
-        Ok(SigningKey { kid: kid.to_owned(), secret })
+        let key = secret.ok().map(SigningKey::of).filter(|key| key.kid == kid);
+        key.ok_or_else(|| KeyError::Unfit(kid.to_owned()))
+    }
+
+    fn of(secret: p256::SecretKey) -> Self {
+        let encoding = EncodingKey::from_ec_der(&pkcs8(&secret));
+        SigningKey { kid: thumbprint(&secret), secret, encoding }
     }
 
     /// The key as `jsonwebtoken` signs with it.
-    pub(crate) fn encoding_key(&self) -> EncodingKey {
-        EncodingKey::from_ec_der(&self.pkcs8())
+    pub(crate) fn encoding_key(&self) -> &EncodingKey {
+        &self.encoding
     }
 
     /// The public half, to verify with.
@@ -111,8 +116,12 @@ impl SigningKey {
     }
 
     fn pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        self.secret.to_pkcs8_der().expect("a P-256 key has a PKCS #8 form").to_bytes()
+        pkcs8(&self.secret)
     }
+}
+
+fn pkcs8(secret: &p256::SecretKey) -> Zeroizing<Vec<u8>> {
+    secret.to_pkcs8_der().expect("a P-256 key has a PKCS #8 form").to_bytes()
 }
 
 fn cipher(storage_key: &[u8; 32]) -> Aes256Gcm {

@@ -6,8 +6,8 @@
 //! the registry that it was asked about, so a login that overlaps a change cannot bring back what the change took
 //! away.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
@@ -16,6 +16,7 @@ use super::claims::Claims;
 use super::grant::{Grant, Principal, held_name};
 use super::refusal::LoginRefused;
 use super::scope;
+use super::taken_back::{TakenBack, TokenMark};
 use super::validator::{TOKEN_BYTES_MAX, Validator, valid_from_ms};
 use crate::metrics::IntCounter;
 use crate::store::{Holder, State, Store, StoreError};
@@ -31,6 +32,7 @@ pub(crate) struct Logins {
     /// By the name, or by the name and `@` where a device of that name is not meant.
     standings: Cache<Box<str>, Standing>,
     registry: AtomicU64,
+    taken_back: RwLock<Arc<TakenBack>>,
     cache_hits: IntCounter,
 }
 
@@ -57,7 +59,34 @@ impl Logins {
     /// Remembers `entries_max` tokens, and as many standings.
     pub(crate) fn new(store: Store, validator: Validator, entries_max: usize, cache_hits: IntCounter) -> Self {
         let (verified, standings) = (Cache::new(entries_max), Cache::new(entries_max));
-        Logins { store, validator, verified, standings, registry: AtomicU64::new(0), cache_hits }
+        let (registry, taken_back) = (AtomicU64::new(0), RwLock::default());
+        Logins { store, validator, verified, standings, registry, taken_back, cache_hits }
+    }
+
+    /// From now on it is these tokens that are no longer good.
+    pub(crate) fn take_back(&self, taken_back: TakenBack) -> Arc<TakenBack> {
+        let taken_back = Arc::new(taken_back);
+        *self.taken_back.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&taken_back);
+        taken_back
+    }
+
+    /// What a token says whose holder may come in now, whoever shows it.
+    pub(crate) async fn introspect(&self, token: &str, now_ms: i64) -> Result<Claims, LoginRefused> {
+        check_length(token)?;
+        let claims = self.validator.check(token, now_ms)?;
+        self.look_up(&Verified::of(claims.clone())?).await?;
+        Ok(claims)
+    }
+
+    /// What a token says whose signature and time are good.
+    pub(crate) fn claims(&self, token: &str, now_ms: i64) -> Result<Claims, LoginRefused> {
+        check_length(token)?;
+        self.validator.check(token, now_ms)
+    }
+
+    /// What the bearer of `token` may do, whoever that is: a service, for no device operates the gateway.
+    pub(crate) async fn bearer(&self, token: &str, now_ms: i64) -> Result<Arc<Grant>, LoginRefused> {
+        self.grant_of(token, now_ms, |_| Ok(())).await
     }
 
     /// How often it has changed.
@@ -77,19 +106,29 @@ impl Logins {
         client_id: &str,
         now_ms: i64,
     ) -> Result<Arc<Grant>, LoginRefused> {
+        self.grant_of(token, now_ms, |verified| verified.speaks_for(user_name, client_id)).await
+    }
+
+    /// The grant of a token whose holder may come in, and with which `fits` is content.
+    async fn grant_of(
+        &self,
+        token: &str,
+        now_ms: i64,
+        fits: impl Fn(&Verified) -> Result<(), LoginRefused>,
+    ) -> Result<Arc<Grant>, LoginRefused> {
         check_length(token)?;
         let registry = self.registry.load(Ordering::SeqCst); // Before the store is read: see the head of this file.
         let hash: [u8; 32] = Sha256::digest(token).into();
         let known = self.known(&hash, now_ms);
         if let Some(known) = known.as_ref().filter(|known| known.registry == registry) {
-            known.speaks_for(user_name, client_id)?;
+            fits(known)?;
             return Ok(Arc::clone(&known.grant));
         }
         let verified = match known {
             Some(known) => known,
             None => Verified::of(self.validator.check(token, now_ms)?)?,
         };
-        verified.speaks_for(user_name, client_id)?;
+        fits(&verified)?;
         self.look_up(&verified).await?;
         let grant = Arc::clone(&verified.grant);
         self.verified.insert(hash, Verified { registry, ..verified });
@@ -168,6 +207,10 @@ impl Logins {
 
     /// Whether the token's holder may come in now. A device's client is disabled when the device is.
     async fn look_up(&self, verified: &Verified) -> Result<(), LoginRefused> {
+        let taken_back = Arc::clone(&self.taken_back.read().unwrap_or_else(PoisonError::into_inner));
+        if taken_back.covers(&verified.grant.token()) {
+            return Err(LoginRefused::Revoked);
+        }
         let client = self.store.client(&verified.oauth_client).await.map_err(unavailable)?;
         let client = client.ok_or(LoginRefused::UnknownPrincipal)?;
         let same = match (&client.holder, verified.grant.principal()) {
@@ -220,11 +263,13 @@ fn may_be_name(text: &str) -> bool {
 
 /// What the token grants. The scope `device` alone makes a device of its subject.
 fn grant(claims: &Claims) -> Result<Grant, LoginRefused> {
+    let token = TokenMark::new(&claims.issuer, &claims.token_id, &claims.key_id);
     if claims.scope == scope::DEVICE {
-        return Grant::device(&claims.subject, claims.expires_at_ms).ok_or(LoginRefused::Malformed);
+        let grant = Grant::device(&claims.subject, claims.expires_at_ms).ok_or(LoginRefused::Malformed)?;
+        return Ok(grant.by_token(token));
     }
     let scopes = scope::parse_all(&claims.scope).map_err(|_| LoginRefused::Malformed)?;
-    Ok(Grant::service(&claims.subject, scopes, claims.expires_at_ms))
+    Ok(Grant::service(&claims.subject, scopes, claims.expires_at_ms).by_token(token))
 }
 
 /// Before any work is done for it.

@@ -1,15 +1,19 @@
 //! What `auth` counts: logins and tokens by result, and what they cost.
 
 use super::failed::PausedBy;
+use super::journal::LeftOut;
 use super::refusal::LoginRefused;
 use super::request::TokenRefused;
-use crate::metrics::{CountBy, IntCounter, IntGauge, Label, Registry};
+use crate::metrics::{CountBy, IntCounter, IntGauge, Label, Registry, label};
 
 /// The series of this area.
 #[derive(Clone)]
 pub struct Metrics {
     pub(crate) logins: CountBy<LoginResult>,
     pub(crate) tokens: CountBy<TokenResult>,
+    pub(crate) introspections: CountBy<AboutResult>,
+    pub(crate) revocations: CountBy<AboutResult>,
+    pub(crate) left_out: CountBy<LeftOut>,
     pub(crate) paused: CountBy<PausedBy>,
     pub(crate) signature_checks: IntCounter,
     pub(crate) cache_hits: IntCounter,
@@ -21,6 +25,18 @@ impl Metrics {
         Metrics {
             logins: registry.counter_by("sealgate_auth_logins_total", "Logins of MQTT clients, by result."),
             tokens: registry.counter_by("sealgate_auth_tokens_total", "Answers of the token endpoint, by result."),
+            introspections: registry.counter_by(
+                "sealgate_auth_introspections_total",
+                "Answers of the introspection endpoint, by result; positive: the token is good.",
+            ),
+            revocations: registry.counter_by(
+                "sealgate_auth_revocations_total",
+                "Answers of the revocation endpoint, by result; positive: the token was taken back.",
+            ),
+            left_out: registry.counter_by(
+                "sealgate_auth_audit_left_out_total",
+                "Logins and tokens that are missing in the audit log, by cause.",
+            ),
             paused: registry
                 .counter_by("sealgate_auth_paused_total", "Failed logins and token requests whose answer had to wait."),
             signature_checks: registry
@@ -51,6 +67,26 @@ pub(crate) enum LoginResult {
 pub(crate) enum TokenResult {
     Issued,
     Refused(TokenRefused),
+}
+
+/// What became of a request about a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AboutResult {
+    Positive,
+    Negative,
+    Refused,
+}
+
+label! { AboutResult as "result": Positive = "positive", Negative = "negative", Refused = "refused" }
+
+impl AboutResult {
+    pub(crate) fn of<T>(result: &Result<T, TokenRefused>, is_positive: impl Fn(&T) -> bool) -> Self {
+        match result {
+            Ok(answer) if is_positive(answer) => AboutResult::Positive,
+            Ok(_) => AboutResult::Negative,
+            Err(_) => AboutResult::Refused,
+        }
+    }
 }
 
 impl LoginResult {

@@ -1,37 +1,54 @@
 //! The guard of identities: who may come in, and which topics are theirs.
 //!
-//! Two doors ask here. The public HTTP listener hands in requests for tokens ([`Auth::answer`]), and gets tokens that
+//! Three doors ask here. The public HTTP listener hands in requests for tokens ([`Auth::answer`]), and gets tokens that
 //! our own issuer signs; and it hands in what other brokers ask about their clients ([`Auth::login_elsewhere`],
 //! [`Auth::standing`]). The MQTT listener hands in a login ([`Auth::login`]), and gets a [`Grant`]: who it is, what
-//! they may publish and subscribe to, and until when. A token is judged offline; the registry is asked whether its
-//! holder may still come in.
+//! they may publish and subscribe to, and until when. The admin listener asks who an operator is ([`Auth::operator`]). A token is judged
+//! offline; the registry is asked whether its holder may still come in.
+//!
+//! Each login and each token is entered into the audit log, in groups and a moment later ([`JournalWriter`]).
 //!
 //! A token says *where* a message may go. What a message is worth, only its seal says, and that is not known here.
 
+mod assertion;
 mod claims;
 mod config;
+mod credentials;
 mod endpoint;
 mod failed;
+mod form;
 mod grant;
 mod issuer;
+mod issuing;
 mod jose;
+mod journal;
+pub mod jwk;
 mod keys;
 mod login;
 mod metrics;
 mod refusal;
 mod request;
+mod rotation;
 pub mod scope;
 pub mod secret;
+mod taken_back;
 pub mod validator;
 
 pub use claims::Claims;
 pub use config::{Config, IssuerUrl, IssuerUrlError};
+pub use endpoint::{ActiveToken, Introspection};
 pub use grant::{Grant, Principal};
-pub use issuer::{JWKS_PATH, JwkSet, METADATA_PATH, Metadata, TOKEN_PATH, TokenAnswer};
+pub use issuer::{
+    INTROSPECTION_PATH, JWKS_PATH, JwkSet, METADATA_PATH, Metadata, REVOCATION_PATH, TOKEN_PATH, TokenAnswer,
+};
+pub use journal::JournalWriter;
 pub use keys::{Jwk, KeyError};
 pub use metrics::Metrics;
 pub use refusal::LoginRefused;
 pub use request::TokenRefused;
+pub use rotation::Rotation;
+pub use scope::Role;
+pub use taken_back::{TakenBack, TokenMark};
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -39,13 +56,14 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use crate::store::{Store, StoreError};
+use crate::limit::Rate;
+use crate::store::{Added, Event, Store, StoreError};
 use endpoint::Endpoint;
 use failed::FailedLogins;
 use issuer::Issuer;
+use journal::Journal;
 use login::Logins;
-use metrics::{LoginResult, TokenResult};
-use request::TokenRequest;
+use metrics::LoginResult;
 use validator::Validator;
 
 /// The guard. Clones are one.
@@ -56,6 +74,8 @@ struct Inner {
     endpoint: Endpoint,
     logins: Logins,
     failed: FailedLogins,
+    journal: Journal,
+    store: Store,
     metrics: Metrics,
 }
 
@@ -66,6 +86,15 @@ pub struct Refused<R> {
     pub reason: R,
     /// Before that, the answer must not go out.
     pub pause: Duration,
+}
+
+/// Who operates the gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// By which name.
+    pub name: Arc<str>,
+    /// As what.
+    pub role: Role,
 }
 
 /// From where a request comes, and when by the clock that is never set.
@@ -105,14 +134,53 @@ impl Auth {
         storage_key: &[u8; 32],
         metrics: Metrics,
         now_ms: i64,
-    ) -> Result<Auth, OpenError> {
+    ) -> Result<(Auth, JournalWriter), OpenError> {
         let (issuer, trusted) = Issuer::open(config, &store, storage_key, now_ms).await?;
         let validator = Validator::new(&config.audience, vec![trusted], metrics.signature_checks.clone());
         let hits = metrics.cache_hits.clone();
         let logins = Logins::new(store.clone(), validator, config.token_cache_entries, hits);
-        let endpoint = Endpoint::new(store, issuer);
+        let endpoint = Endpoint::new(store.clone(), issuer, Rate::per_second(config.requests_per_client_max));
         let failed = FailedLogins::new(config, metrics.paused.clone());
-        Ok(Auth(Arc::new(Inner { endpoint, logins, failed, metrics })))
+        let (journal, writer) = Journal::new(store.clone(), metrics.left_out.clone());
+        let auth = Auth(Arc::new(Inner { endpoint, logins, failed, journal, store, metrics }));
+        auth.look_again(now_ms).await?;
+        Ok((auth, writer))
+    }
+
+    /// Takes the signing keys and the revoked tokens as the store has them now, and has every login judged anew. What is given back are the
+    /// tokens whose connections have to end.
+    ///
+    /// # Errors
+    /// The store does not answer, or has a key that does not open. Then nothing has changed.
+    pub async fn look_again(&self, now_ms: i64) -> Result<Arc<TakenBack>, OpenError> {
+        self.0.endpoint.issuer().reload().await?;
+        let revoked = self.0.store.revoked_tokens(now_ms).await?;
+        let issuer = self.0.endpoint.issuer();
+        let taken_back = TakenBack::new(issuer.url().as_str(), &revoked, &issuer.ended(now_ms));
+        let taken_back = self.0.logins.take_back(taken_back);
+        self.0.logins.registry_changed();
+        Ok(taken_back)
+    }
+
+    /// What has to be done now and then: the next signing key, if it is time, and what is over goes.
+    ///
+    /// # Errors
+    /// As [`Auth::look_again`].
+    pub async fn keep(&self, now_ms: i64) -> Result<(), OpenError> {
+        if self.0.endpoint.issuer().keep(now_ms).await? == Added::Now {
+            tracing::info!(
+                "The next key that signs access tokens was made; it signs once it has been shown for a while."
+            );
+        }
+        Ok(self.0.store.forget_revoked_tokens(now_ms).await?)
+    }
+
+    /// Makes the next signing key.
+    ///
+    /// # Errors
+    /// As [`Auth::look_again`].
+    pub async fn rotate(&self, rotation: Rotation, now_ms: i64) -> Result<Added, OpenError> {
+        self.0.endpoint.issuer().rotate(rotation, now_ms).await
     }
 
     /// What the bearer of `token` may do, if it is who CONNECT says: `user_name` is the device id or the service's
@@ -129,7 +197,7 @@ impl Auth {
         now_ms: i64,
     ) -> Result<Arc<Grant>, Refused<LoginRefused>> {
         let result = self.0.logins.login(user_name, token, client_id, now_ms).await;
-        self.note_login(&result, user_name, client_id);
+        self.note_login(&result, user_name, client_id, asker, now_ms);
         self.paused(result, user_name, asker, is_failure)
     }
 
@@ -150,7 +218,7 @@ impl Auth {
         now_ms: i64,
     ) -> Result<Arc<Grant>, LoginRefused> {
         let result = self.0.logins.login_elsewhere(user_name, token, client_id, now_ms).await;
-        self.note_login(&result, user_name, client_id);
+        self.note_login(&result, user_name, client_id, asker, now_ms);
         match &result {
             Ok(_) => self.0.failed.succeeded(user_name, asker.from, asker.now),
             Err(reason) if is_failure(*reason) => drop(self.0.failed.entered(user_name, asker.from, asker.now)),
@@ -172,11 +240,46 @@ impl Auth {
         self.0.logins.standing(user_name, client_id).await
     }
 
-    fn note_login(&self, result: &Result<Arc<Grant>, LoginRefused>, user_name: &str, client_id: &str) {
+    /// Who operates the gateway with `token`, and as what.
+    ///
+    /// # Errors
+    /// Why its bearer is no operator. It is logged, counted as a login and entered into the account of failures.
+    pub async fn operator(&self, token: &str, asker: Asker, now_ms: i64) -> Result<Operator, Refused<LoginRefused>> {
+        let result = self.0.logins.bearer(token, now_ms).await;
+        let result = result.and_then(|grant| {
+            let role = grant.role().ok_or(LoginRefused::NoOperator)?;
+            Ok(Operator { name: Arc::clone(grant.principal().name()), role })
+        });
+        if result.is_err() {
+            self.0.metrics.logins.inc(LoginResult::of(&result));
+        }
+        self.paused(result, "", asker, is_failure)
+    }
+
+    fn note_login(
+        &self,
+        result: &Result<Arc<Grant>, LoginRefused>,
+        user_name: &str,
+        client_id: &str,
+        Asker { from, now }: Asker,
+        now_ms: i64,
+    ) {
         self.0.metrics.logins.inc(LoginResult::of(result));
-        if let Err(reason) = result {
-            let (user_name, client_id) = (clipped(user_name), clipped(client_id));
-            tracing::warn!(?user_name, ?client_id, reason = reason.as_str(), "A login is refused: {reason}.");
+        let (user_name, client_id) = (clipped(user_name), clipped(client_id));
+        let event = |action, detail: &str| Event {
+            at_ms: now_ms,
+            who: user_name.to_owned(),
+            origin: from.to_canonical().to_string(),
+            action,
+            subject: user_name.to_owned(),
+            detail: detail.to_owned(),
+        };
+        match result {
+            Ok(_) => self.0.journal.enter(event("login", client_id)),
+            Err(reason) => {
+                tracing::warn!(?user_name, ?client_id, reason = reason.as_str(), "A login is refused: {reason}.");
+                self.0.journal.enter_failure(event("login_refused", reason.as_str()), now);
+            }
         }
     }
 
@@ -188,30 +291,6 @@ impl Auth {
     /// Tells that devices or clients have changed. Every token is asked about again at its next login.
     pub fn registry_changed(&self) {
         self.0.logins.registry_changed();
-    }
-
-    /// Answers the token endpoint: `authorization` is the header of that name, `body` the form.
-    ///
-    /// # Errors
-    /// What RFC 6749 section 5.2 has for it. It is logged and counted here.
-    pub async fn answer(
-        &self,
-        authorization: Option<&str>,
-        body: &[u8],
-        asker: Asker,
-        now_ms: i64,
-    ) -> Result<TokenAnswer, Refused<TokenRefused>> {
-        let request = TokenRequest::parse(authorization, body);
-        let result = match &request {
-            Ok(request) => self.0.endpoint.answer(request, now_ms).await,
-            Err(refused) => Err(*refused),
-        };
-        self.0.metrics.tokens.inc(TokenResult::of(&result));
-        let client_id = request.as_ref().map_or("", TokenRequest::client_id);
-        if let Err(reason) = &result {
-            tracing::warn!(client_id = clipped(client_id), reason = reason.as_str(), "A token is refused: {reason}.");
-        }
-        self.paused(result, client_id, asker, |reason| reason == TokenRefused::InvalidClient)
     }
 
     /// Enters a result into the account of failures; how long the answer to a failure has to wait.
@@ -232,21 +311,6 @@ impl Auth {
                 Err(Refused { reason, pause })
             }
         }
-    }
-
-    /// The public keys that verify our tokens.
-    pub fn jwks(&self) -> &JwkSet {
-        self.0.endpoint.issuer().jwks()
-    }
-
-    /// What a client has to know of the issuer.
-    pub fn metadata(&self) -> Metadata {
-        self.0.endpoint.issuer().metadata()
-    }
-
-    /// The issuer's identifier.
-    pub fn issuer(&self) -> &IssuerUrl {
-        self.0.endpoint.issuer().url()
     }
 }
 

@@ -49,6 +49,12 @@ pub enum LoginRefused {
     /// The device or the client is disabled.
     #[error("the token's subject is disabled")]
     Disabled,
+    /// It was taken back, or the key that signed it was.
+    #[error("the token was revoked")]
+    Revoked,
+    /// It gives no role, which operators need.
+    #[error("the token gives no role of an operator")]
+    NoOperator,
     /// Whether the subject may come in could not be looked up.
     #[error("the store did not answer")]
     StoreUnavailable,
@@ -56,7 +62,7 @@ pub enum LoginRefused {
 
 impl LoginRefused {
     /// Every reason, in the order of the declaration.
-    pub const ALL: [LoginRefused; 15] = [
+    pub const ALL: [LoginRefused; 17] = [
         LoginRefused::MissingToken,
         LoginRefused::Malformed,
         LoginRefused::WrongType,
@@ -71,6 +77,8 @@ impl LoginRefused {
         LoginRefused::WrongClientId,
         LoginRefused::UnknownPrincipal,
         LoginRefused::Disabled,
+        LoginRefused::Revoked,
+        LoginRefused::NoOperator,
         LoginRefused::StoreUnavailable,
     ];
 
@@ -91,6 +99,8 @@ impl LoginRefused {
             LoginRefused::WrongClientId => "wrong_client_id",
             LoginRefused::UnknownPrincipal => "unknown_principal",
             LoginRefused::Disabled => "disabled",
+            LoginRefused::Revoked => "revoked",
+            LoginRefused::NoOperator => "no_operator",
             LoginRefused::StoreUnavailable => "store_unavailable",
         }
     }

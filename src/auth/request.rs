@@ -1,26 +1,26 @@
-//! What a client asks the token endpoint for: the credentials and the scope of a request, or the refusal that it gets.
+//! What a client asks the issuer for: a token, what one is worth, or to take one back; or the refusal that it gets.
 //!
-//! Client credentials alone are granted (RFC 6749 section 4.4). The two ways to show them are told apart strictly,
-//! since a request that uses both has two authors as far as we can tell. No HTTP type comes in here: the header and
-//! the body are texts.
+//! Client credentials alone are granted (RFC 6749 section 4.4). How they are shown is told in [`credentials`](super::credentials). No HTTP
+//! type comes in here: the header and the body are texts.
 
-use std::collections::BTreeMap;
-
-use base64::Engine as _;
-use base64::engine::GeneralPurpose;
-use base64::engine::general_purpose::GeneralPurposeConfig;
-use percent_encoding::percent_decode_str;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::secret::{ClientSecret, is_credential};
+use super::credentials::Credentials;
+use super::form::Form;
 
 /// A request that is well-formed: who asks, and for how much.
 #[derive(Debug)]
 pub(crate) struct TokenRequest {
-    client_id: String,
-    client_secret: ClientSecret,
+    credentials: Credentials,
     scope: Option<String>,
+    resource: Option<String>,
+}
+
+/// A request about a token that somebody has: what it is worth (RFC 7662 section 2.1), or that it is to be taken back (RFC 7009 section 2.1).
+pub(crate) struct AboutToken {
+    credentials: Credentials,
+    token: Zeroizing<String>,
 }
 
 /// Why no token is issued (RFC 6749 section 5.2).
@@ -35,6 +35,15 @@ pub enum TokenRefused {
     /// The scope asked for is malformed or more than what was granted.
     #[error("the scope is malformed or exceeds what the client was granted")]
     InvalidScope,
+    /// The token would be for a resource server that is not one of ours (RFC 8707 section 2).
+    #[error("the resource is none that tokens are issued for")]
+    InvalidTarget,
+    /// The token is another client's (RFC 7009 section 2.1).
+    #[error("the token was not issued to this client")]
+    UnauthorizedClient,
+    /// The client asks again and again.
+    #[error("the client asks too often")]
+    TooOften,
     /// Anything but `client_credentials`.
     #[error("the grant type is not client_credentials")]
     UnsupportedGrantType,
@@ -45,21 +54,28 @@ pub enum TokenRefused {
 
 impl TokenRefused {
     /// Every reason, in the order of the declaration.
-    pub const ALL: [TokenRefused; 5] = [
+    pub const ALL: [TokenRefused; 8] = [
         TokenRefused::InvalidRequest,
         TokenRefused::InvalidClient,
         TokenRefused::InvalidScope,
+        TokenRefused::InvalidTarget,
+        TokenRefused::UnauthorizedClient,
+        TokenRefused::TooOften,
         TokenRefused::UnsupportedGrantType,
         TokenRefused::Unavailable,
     ];
 
     /// The code in the answer's `error`, and the metric's label. RFC 6749 section 5.2 has none for
-    /// [`TokenRefused::Unavailable`]; the word is that of section 4.1.2.1.
+    /// [`TokenRefused::Unavailable`], where the word is that of section 4.1.2.1, nor for [`TokenRefused::TooOften`], where it is that of
+    /// RFC 8628 section 3.5.
     pub fn as_str(self) -> &'static str {
         match self {
             TokenRefused::InvalidRequest => "invalid_request",
             TokenRefused::InvalidClient => "invalid_client",
             TokenRefused::InvalidScope => "invalid_scope",
+            TokenRefused::InvalidTarget => "invalid_target",
+            TokenRefused::UnauthorizedClient => "unauthorized_client",
+            TokenRefused::TooOften => "slow_down",
             TokenRefused::UnsupportedGrantType => "unsupported_grant_type",
             TokenRefused::Unavailable => "temporarily_unavailable",
         }
@@ -73,27 +89,23 @@ impl TokenRequest {
     /// What RFC 6749 section 5.2 has for its fault.
     pub(crate) fn parse(authorization: Option<&str>, body: &[u8]) -> Result<TokenRequest, TokenRefused> {
         let mut form = Form::parse(body)?;
-        match form.take("grant_type").as_ref().map(|grant_type| grant_type.as_str()) {
+        match form.take_public("grant_type").as_deref() {
             Some("client_credentials") => {}
             Some(_) => return Err(TokenRefused::UnsupportedGrantType),
             None => return Err(TokenRefused::InvalidRequest),
         }
-        let scope = form.take("scope").map(public);
-        let (client_id, client_secret) = match authorization {
-            Some(header) => basic(header, &mut form)?,
-            None => posted(&mut form)?,
-        };
-        Ok(TokenRequest { client_id, client_secret, scope })
+        let (scope, resource) = (form.take_public("scope"), form.take_public("resource"));
+        Ok(TokenRequest { credentials: Credentials::take(authorization, &mut form)?, scope, resource })
     }
 
-    /// Who asks, by its own account.
-    pub(crate) fn client_id(&self) -> &str {
-        &self.client_id
+    /// Who asks.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
     }
 
-    /// With which secret.
-    pub(crate) fn client_secret(&self) -> &ClientSecret {
-        &self.client_secret
+    /// Who it is for (RFC 8707); without it, for this gateway.
+    pub(crate) fn resource(&self) -> Option<&str> {
+        self.resource.as_deref()
     }
 
     /// For which part of its scopes; without it the client gets all that it has.
@@ -102,70 +114,27 @@ impl TokenRequest {
     }
 }
 
-/// The parameters, each of which came once; one without a value did not come (RFC 6749 section 3.2). One of them may be a
-/// secret, so all values are wiped, whatever becomes of the request.
-struct Form(BTreeMap<String, Zeroizing<String>>);
-
-impl Form {
-    fn parse(body: &[u8]) -> Result<Form, TokenRefused> {
-        let mut parameters = BTreeMap::new();
-        for (name, value) in form_urlencoded::parse(body) {
-            if parameters.insert(name.into_owned(), Zeroizing::new(value.into_owned())).is_some() {
-                return Err(TokenRefused::InvalidRequest);
-            }
-        }
-        parameters.retain(|_, value| !value.is_empty());
-        Ok(Form(parameters))
+impl AboutToken {
+    /// As [`TokenRequest::parse`]. What kind of token it is (`token_type_hint`) is no question: there is one.
+    ///
+    /// # Errors
+    /// What RFC 6749 section 5.2 has for its fault.
+    pub(crate) fn parse(authorization: Option<&str>, body: &[u8]) -> Result<AboutToken, TokenRefused> {
+        let mut form = Form::parse(body)?;
+        let token = form.take("token").ok_or(TokenRefused::InvalidRequest)?;
+        Ok(AboutToken { credentials: Credentials::take(authorization, &mut form)?, token })
     }
 
-    fn take(&mut self, name: &str) -> Option<Zeroizing<String>> {
-        self.0.remove(name)
+    /// Who asks.
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// The token.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 }
-
-/// A value that is no secret.
-fn public(mut value: Zeroizing<String>) -> String {
-    std::mem::take(&mut value)
-}
-
-/// client_secret_basic (RFC 6749 section 2.3.1): id and secret are form-encoded, then joined as HTTP Basic has it.
-/// Many clients leave the first step out; with the characters that ours have, both come to the same.
-fn basic(header: &str, form: &mut Form) -> Result<(String, ClientSecret), TokenRefused> {
-    if form.take("client_secret").is_some() {
-        return Err(TokenRefused::InvalidRequest);
-    }
-    let (id, secret) = decode_basic(header).ok_or(TokenRefused::InvalidClient)?;
-    // A bare client_id is no second authentication, as long as it is the same (RFC 6749 section 3.2.1).
-    if form.take("client_id").is_some_and(|other| *other != id) {
-        return Err(TokenRefused::InvalidRequest);
-    }
-    Ok((id, secret))
-}
-
-/// client_secret_post (RFC 6749 section 2.3.1).
-fn posted(form: &mut Form) -> Result<(String, ClientSecret), TokenRefused> {
-    let id = form.take("client_id").filter(|id| is_credential(id)).ok_or(TokenRefused::InvalidClient)?;
-    let secret = form.take("client_secret").ok_or(TokenRefused::InvalidClient)?;
-    Ok((public(id), ClientSecret::parse(&secret).ok_or(TokenRefused::InvalidClient)?))
-}
-
-fn decode_basic(header: &str) -> Option<(String, ClientSecret)> {
-    let (scheme, encoded) = header.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decoded = Zeroizing::new(LENIENT.decode(encoded.trim()).ok()?);
-    let (id, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    let id = percent_decode_str(id).decode_utf8().ok().filter(|id| is_credential(id))?;
-    let secret = Zeroizing::new(percent_decode_str(secret).decode_utf8().ok()?.into_owned());
-    Some((id.into_owned(), ClientSecret::parse(&secret)?))
-}
-
-/// Base64 with its padding or without: some firmware leaves it out, and nothing here depends on one spelling.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
-);
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What a service may publish and subscribe to, written `pub:FILTER` and `sub:FILTER`.
+//! What a service may publish and subscribe to, written `pub:FILTER` and `sub:FILTER`; and what it may besides, a word each.
 //!
 //! A scope travels as an OAuth scope token, whose characters are fewer than those of a topic filter (RFC 6749 section
 //! 3.3): a filter with a space, a quote, a backslash, a control or a non-ASCII character cannot be written. It is
@@ -21,9 +21,24 @@ pub const SCOPES_CHARS_MAX: usize = 1536;
 
 /// One scope of a service.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Scope {
-    action: Action,
-    filter: Filter,
+pub enum Scope {
+    /// What may be done with the topics of a filter.
+    Topics(Action, Filter),
+    /// `introspect`: to ask the issuer what a token of somebody is worth (RFC 7662).
+    Introspect,
+    /// `sealgate:ROLE`: to operate the gateway.
+    Operate(Role),
+}
+
+/// What an operator may do; each role may do what those before it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Look.
+    Viewer,
+    /// Change what belongs to the fleet's daily life.
+    Operator,
+    /// Everything.
+    Admin,
 }
 
 /// What a scope allows to do with the topics of its filter.
@@ -38,8 +53,8 @@ pub enum Action {
 /// Why a text is no scope.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ScopeError {
-    /// It begins with neither `pub:` nor `sub:`.
-    #[error("a scope is written pub:FILTER or sub:FILTER")]
+    /// It begins with neither `pub:` nor `sub:`, and is none of the words.
+    #[error("a scope is pub:FILTER, sub:FILTER, introspect, sealgate:viewer, sealgate:operator or sealgate:admin")]
     NoAction,
     /// A character that an OAuth scope cannot carry.
     #[error(
@@ -66,31 +81,41 @@ impl Scope {
         if let Some(foreign) = text.chars().find(|&c| !is_scope_char(c)) {
             return Err(ScopeError::Character(foreign));
         }
+        if let Some(word) = WORDS.iter().find(|word| word.to_string() == text) {
+            return Ok(word.clone());
+        }
         let (action, filter) = Action::split(text).ok_or(ScopeError::NoAction)?;
         if filter.starts_with("$share/") {
             return Err(ScopeError::Shared);
         }
-        Ok(Scope { action, filter: Filter::new(filter)? })
-    }
-
-    /// What may be done.
-    pub fn action(&self) -> Action {
-        self.action
+        Ok(Scope::Topics(action, Filter::new(filter)?))
     }
 
     /// Whether this scope allows `action` on `topic`.
     pub fn allows(&self, action: Action, topic: &Topic) -> bool {
-        self.action == action && self.filter.matches(topic)
+        matches!(self, Scope::Topics(own, filter) if *own == action && filter.matches(topic))
     }
 
     /// Whether this scope allows `action` on every topic that `filter` can match.
     pub fn allows_all(&self, action: Action, filter: &Filter) -> bool {
-        self.action == action && self.filter.covers(filter)
+        matches!(self, Scope::Topics(own, mine) if *own == action && mine.covers(filter))
     }
 
     /// Whether all that `other` allows is allowed by this scope.
     pub fn covers(&self, other: &Scope) -> bool {
-        self.allows_all(other.action, &other.filter)
+        match (self, other) {
+            (_, Scope::Topics(action, filter)) => self.allows_all(*action, filter),
+            (Scope::Operate(role), Scope::Operate(wanted)) => role >= wanted,
+            _ => self == other,
+        }
+    }
+
+    /// The role that this scope gives.
+    pub fn role(&self) -> Option<Role> {
+        match self {
+            Scope::Operate(role) => Some(*role),
+            Scope::Topics(..) | Scope::Introspect => None,
+        }
     }
 }
 
@@ -125,13 +150,29 @@ impl Action {
     }
 }
 
+/// The scopes that name no topics.
+const WORDS: [Scope; 4] =
+    [Scope::Introspect, Scope::Operate(Role::Viewer), Scope::Operate(Role::Operator), Scope::Operate(Role::Admin)];
+
+impl Role {
+    /// As a scope has it behind `sealgate:`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Operator => "operator",
+            Role::Admin => "admin",
+        }
+    }
+}
+
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let action = match self.action {
-            Action::Publish => "pub",
-            Action::Subscribe => "sub",
-        };
-        write!(f, "{action}:{}", self.filter.as_str())
+        match self {
+            Scope::Topics(Action::Publish, filter) => write!(f, "pub:{}", filter.as_str()),
+            Scope::Topics(Action::Subscribe, filter) => write!(f, "sub:{}", filter.as_str()),
+            Scope::Introspect => f.write_str("introspect"),
+            Scope::Operate(role) => write!(f, "sealgate:{}", role.as_str()),
+        }
     }
 }
 
@@ -160,7 +201,16 @@ mod tests {
 
     #[test]
     fn a_scope_prints_as_it_was_written() {
-        for text in ["pub:commands/#", "sub:readings/+", "sub:#", "sub:$SYS/#", "pub:a", "pub:a/"] {
+        for text in [
+            "pub:commands/#",
+            "sub:readings/+",
+            "sub:#",
+            "sub:$SYS/#",
+            "pub:a",
+            "pub:a/",
+            "introspect",
+            "sealgate:admin",
+        ] {
             assert_eq!(Scope::parse(text).unwrap().to_string(), text);
         }
     }
@@ -176,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_scope_without_action_or_with_a_bad_filter_is_refused() {
-        for text in ["", "readings/#", "device", "PUB:a", "publish:a"] {
+        for text in ["", "readings/#", "device", "PUB:a", "publish:a", "Introspect", "sealgate:", "sealgate:root"] {
             assert_eq!(Scope::parse(text), Err(ScopeError::NoAction), "{text}");
         }
         for text in ["sub:", "sub:a/#/b", "pub:a+"] {
@@ -191,6 +241,18 @@ mod tests {
         assert!(scope("sub:readings/#").covers(&scope("sub:readings/+")));
         assert!(!scope("sub:readings/+").covers(&scope("sub:readings/#")));
         assert!(!scope("sub:readings/#").covers(&scope("pub:readings/+")));
+        assert!(!scope("sub:#").covers(&scope("introspect")) && !scope("introspect").covers(&scope("sub:a")));
+    }
+
+    #[test]
+    fn a_role_covers_those_before_it() {
+        let scope = |text| Scope::parse(text).unwrap();
+        let roles = ["sealgate:viewer", "sealgate:operator", "sealgate:admin"];
+        for (place, role) in roles.iter().enumerate() {
+            let covered = roles.iter().filter(|other| scope(role).covers(&scope(other))).count();
+            assert_eq!(covered, place + 1, "{role}");
+            assert!(!scope("sub:#").covers(&scope(role)) && !scope(role).covers(&scope("introspect")));
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! expired tokens costs no elliptic curve. Whose token it is, and whether the holder may still come in, is asked in
 //! [`login`](super::Auth::login).
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::DecodingKey;
@@ -31,8 +33,12 @@ pub struct Validator {
 /// Who signs tokens that are believed here.
 pub struct TrustedIssuer {
     name: String,
-    keys: Vec<VerificationKey>,
+    keys: KeyRing,
 }
+
+/// The keys of an issuer as they are now. Clones are one, so that whoever has new keys hands them in while others verify.
+#[derive(Clone)]
+pub struct KeyRing(Arc<RwLock<Arc<[VerificationKey]>>>);
 
 /// A public key, with the one algorithm that it is for.
 #[derive(Clone)]
@@ -40,6 +46,7 @@ pub struct VerificationKey {
     kid: String,
     algorithm: Algorithm,
     key: DecodingKey,
+    ends_at_ms: i64,
 }
 
 /// The algorithms that verify. Ours are signed with ES256; RS256 is what most other issuers sign with.
@@ -49,6 +56,8 @@ pub enum Algorithm {
     Es256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
+    /// Ed25519 (RFC 8037 section 3.1).
+    EdDsa,
 }
 
 /// The public key cannot verify what it is said to.
@@ -73,18 +82,21 @@ impl Validator {
         let compact = Compact::parse(token).ok_or(LoginRefused::Malformed)?;
         check_header(&compact.header)?;
         let claims = Claims::parse(&compact.claims).ok_or(LoginRefused::Malformed)?;
-        let key = self.key(&claims, &compact.header)?;
+        let key = self.key(&claims, &compact.header, now_ms)?;
         self.check_audience(&claims)?;
         check_time(&claims, now_ms)?;
         self.signature_checks.inc();
-        if key.verifies(compact.signed, compact.signature) { Ok(claims) } else { Err(LoginRefused::WrongSignature) }
+        if !key.verifies(compact.signed, compact.signature) {
+            return Err(LoginRefused::WrongSignature);
+        }
+        Ok(Claims { key_id: key.kid, ..claims })
     }
 
-    fn key(&self, claims: &Claims, header: &Members) -> Result<&VerificationKey, LoginRefused> {
+    fn key(&self, claims: &Claims, header: &Members, now_ms: i64) -> Result<VerificationKey, LoginRefused> {
         let issuer = self.issuers.iter().find(|issuer| issuer.name == claims.issuer);
         let issuer = issuer.ok_or(LoginRefused::WrongIssuer)?;
         let kid = header.text("kid").ok_or(LoginRefused::UnknownKey)?;
-        let key = issuer.keys.iter().find(|key| key.kid == kid).ok_or(LoginRefused::UnknownKey)?;
+        let key = issuer.keys.find(kid, now_ms).ok_or(LoginRefused::UnknownKey)?;
         let named = header.text("alg").ok_or(LoginRefused::Malformed)?;
         if named == key.algorithm.as_str() { Ok(key) } else { Err(LoginRefused::WrongAlgorithm) }
     }
@@ -98,8 +110,26 @@ impl Validator {
 
 impl TrustedIssuer {
     /// An issuer by its identifier, as its tokens bear it in `iss`.
-    pub fn new(name: &str, keys: Vec<VerificationKey>) -> Self {
+    pub fn new(name: &str, keys: KeyRing) -> Self {
         TrustedIssuer { name: name.to_owned(), keys }
+    }
+}
+
+impl KeyRing {
+    /// These keys.
+    pub fn new(keys: Vec<VerificationKey>) -> Self {
+        KeyRing(Arc::new(RwLock::new(keys.into())))
+    }
+
+    /// From now on it is these.
+    pub fn replace(&self, keys: Vec<VerificationKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys.into();
+    }
+
+    /// The key of this id, if it has not ended.
+    pub fn find(&self, kid: &str, now_ms: i64) -> Option<VerificationKey> {
+        let keys = Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner));
+        keys.iter().find(|key| key.kid == kid && now_ms < key.ends_at_ms).cloned()
     }
 }
 
@@ -110,7 +140,20 @@ impl VerificationKey {
     /// It is no point of the curve.
     pub fn es256(kid: &str, point: &[u8]) -> Result<Self, KeyUnfit> {
         p256::PublicKey::from_sec1_bytes(point).map_err(|_| KeyUnfit)?;
-        Ok(VerificationKey { kid: kid.to_owned(), algorithm: Algorithm::Es256, key: DecodingKey::from_ec_der(point) })
+        Ok(VerificationKey::of(kid, Algorithm::Es256, DecodingKey::from_ec_der(point)))
+    }
+
+    /// A key for EdDSA of its 32 bytes (RFC 8032 section 5.1.5).
+    ///
+    /// # Errors
+    /// They are no point of Ed25519.
+    pub fn ed25519(kid: &str, public: &[u8]) -> Result<Self, KeyUnfit> {
+        let public: &[u8; 32] = public.try_into().map_err(|_| KeyUnfit)?;
+        let point = ed25519_dalek::VerifyingKey::from_bytes(public).map_err(|_| KeyUnfit)?;
+        if point.is_weak() {
+            return Err(KeyUnfit);
+        }
+        Ok(VerificationKey::of(kid, Algorithm::EdDsa, DecodingKey::from_ed_der(public)))
     }
 
     /// A key for RS256 of the JWK members `n` and `e`.
@@ -124,13 +167,35 @@ impl VerificationKey {
         if bits < RSA_BITS_MIN {
             return Err(KeyUnfit);
         }
-        Ok(VerificationKey { kid: kid.to_owned(), algorithm: Algorithm::Rs256, key })
+        Ok(VerificationKey::of(kid, Algorithm::Rs256, key))
     }
 
-    fn verifies(&self, signed: &str, signature: &str) -> bool {
+    fn of(kid: &str, algorithm: Algorithm, key: DecodingKey) -> Self {
+        VerificationKey { kid: kid.to_owned(), algorithm, key, ends_at_ms: i64::MAX }
+    }
+
+    /// The same, which is good before `ends_at_ms` alone, Unix ms.
+    #[must_use]
+    pub fn until(self, ends_at_ms: i64) -> Self {
+        VerificationKey { ends_at_ms, ..self }
+    }
+
+    /// Its id; empty: it has none.
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The one algorithm that it is for.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// Whether `signature`, in base64url, is this key's over `signed`.
+    pub(crate) fn verifies(&self, signed: &str, signature: &str) -> bool {
         let algorithm = match self.algorithm {
             Algorithm::Es256 => jsonwebtoken::Algorithm::ES256,
             Algorithm::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         };
         jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &self.key, algorithm).unwrap_or(false)
     }
@@ -138,10 +203,11 @@ impl VerificationKey {
 
 impl Algorithm {
     /// The name in a token's `alg` (RFC 7518 section 3.1).
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Algorithm::Es256 => "ES256",
             Algorithm::Rs256 => "RS256",
+            Algorithm::EdDsa => "EdDSA",
         }
     }
 }

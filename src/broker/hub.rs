@@ -26,7 +26,7 @@ use super::session::SessionState;
 use super::tree::{Subscriber, Tree};
 use super::will::Will;
 use super::{Config, Metrics};
-use crate::auth::{Grant, Principal};
+use crate::auth::{Grant, Principal, TokenMark};
 use crate::ingest::Wanted;
 use crate::mqtt::QoS;
 use crate::mqtt::topic::Filter;
@@ -87,7 +87,7 @@ impl Subscriber for Subscription {
 pub enum SentAway {
     /// Another connection wants the session.
     TakenOver,
-    /// Its principal may no longer come in.
+    /// Its principal may no longer come in, or its token is no longer good.
     Revoked,
 }
 
@@ -154,10 +154,15 @@ impl Hub {
         self.sessions().interests.wanted()
     }
 
-    /// Makes this connection the one that serves the session; sends another one away first. Waits until that has let go.
-    pub async fn attach(&self, key: &SessionKey) -> Result<(Attachment, Option<Earlier>), TooManySessions> {
+    /// Makes this connection, which came with this token, the one that serves the session; sends another one away first. Waits until that has
+    /// let go.
+    pub async fn attach(
+        &self,
+        key: &SessionKey,
+        token: TokenMark,
+    ) -> Result<(Attachment, Option<Earlier>), TooManySessions> {
         loop {
-            match self.try_attach(key)? {
+            match self.try_attach(key, token)? {
                 Ok(attached) => return Ok(attached),
                 Err(let_go) => let_go.cancelled().await,
             }
@@ -169,10 +174,10 @@ impl Hub {
         self.sessions().principals()
     }
 
-    /// Ends the connections and the sessions of those who may no longer come in.
-    pub fn revoke(&self, principals: &HashSet<Principal>) {
+    /// Ends the connections and the sessions of those who may no longer come in, or whose token is no longer good.
+    pub fn revoke(&self, is_revoked: impl Fn(&Principal, &TokenMark) -> bool) {
         let mut sessions = self.sessions();
-        let ended = sessions.revoke(|principal| principals.contains(principal));
+        let ended = sessions.revoke(is_revoked);
         self.0.metrics.sessions.set(gauge(sessions.len()));
         drop(sessions);
         for (id, kept) in ended {
@@ -195,6 +200,7 @@ impl Hub {
     fn try_attach(
         &self,
         key: &SessionKey,
+        token: TokenMark,
     ) -> Result<Result<(Attachment, Option<Earlier>), CancellationToken>, TooManySessions> {
         let mut sessions = self.sessions();
         if let Some(let_go) = sessions.send_away(key) {
@@ -208,7 +214,7 @@ impl Hub {
             None => (sessions.new_id(), None, Arc::new(Mailbox::new(self.0.bounds.clone()))),
         };
         let let_go = CancellationToken::new();
-        let sent_away = sessions.connect(key.clone(), let_go.clone());
+        let sent_away = sessions.connect(key.clone(), token, let_go.clone());
         self.0.metrics.sessions.set(gauge(sessions.len()));
         mailbox.connect();
         let attachment =

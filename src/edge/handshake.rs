@@ -145,9 +145,10 @@ async fn admit(connect: Connect, peer: SocketAddr, house: &Arc<House>) -> Result
     let asker = Asker { from: peer.ip(), now };
     let registry = house.auth.registry();
     let grant = log_in(&connect, house, asker, now_ms).await?;
+    let token = grant.token();
     let key = session_key(&connect, &grant)?;
     let terms = terms(&connect, grant, house, now, now_ms)?;
-    let (attachment, earlier) = house.broker.hub.attach(&key).await.map_err(|error| {
+    let (attachment, earlier) = house.broker.hub.attach(&key, token).await.map_err(|error| {
         warn!(client = %key, %error, "A client cannot come in.");
         TurnedAway::new(ReasonCode::QuotaExceeded, Refused::TooManySessions)
     })?;

@@ -24,7 +24,7 @@ use axum::routing::{get, post};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::{Auth, JWKS_PATH, METADATA_PATH, TOKEN_PATH};
+use crate::auth::{Auth, INTROSPECTION_PATH, JWKS_PATH, METADATA_PATH, REVOCATION_PATH, TOKEN_PATH};
 use crate::edge::Entrance;
 use crate::http::{self, Guard, Limits, Socket};
 use crate::limit::CrowdBounds;
@@ -106,7 +106,13 @@ fn limits(config: &Config) -> Limits {
 /// The issuer's routes. If its identifier has a path, a proxy in front may take that off or leave it, so the
 /// endpoints are found both ways; the metadata lie where RFC 8414 section 3.1 puts them, with the path at the end.
 fn routes(path: &str) -> Router<Auth> {
-    let endpoints = || Router::new().route(TOKEN_PATH, post(oauth::token)).route(JWKS_PATH, get(oauth::jwks));
+    let endpoints = || {
+        Router::new()
+            .route(TOKEN_PATH, post(oauth::token))
+            .route(INTROSPECTION_PATH, post(oauth::introspect))
+            .route(REVOCATION_PATH, post(oauth::revoke))
+            .route(JWKS_PATH, get(oauth::jwks))
+    };
     let root = endpoints().route(&format!("{METADATA_PATH}{path}"), get(oauth::metadata));
     if path.is_empty() { root } else { root.nest(path, endpoints()) }
 }

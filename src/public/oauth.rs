@@ -1,4 +1,4 @@
-//! The issuer's three addresses in HTTP: the token endpoint, the public keys, the metadata.
+//! The issuer's addresses in HTTP: the endpoints for tokens, introspection and revocation, the public keys, the metadata.
 //!
 //! What is asked and answered is `auth`'s affair; here are status codes, headers and content types. No address in an
 //! answer is taken from the request: a client that is told where to send its secret has to hear it from the settings,
@@ -41,27 +41,72 @@ pub(super) async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if !is_form(&headers) {
-        return refused(StatusCode::UNSUPPORTED_MEDIA_TYPE, TokenRefused::InvalidRequest);
-    }
-    let mut authorization = headers.get_all(AUTHORIZATION).iter();
-    let first = authorization.next().map(|value| value.to_str().unwrap_or_default());
-    if authorization.next().is_some() {
-        return refused(StatusCode::BAD_REQUEST, TokenRefused::InvalidRequest);
-    }
+    let authorization = match authorization(&headers) {
+        Ok(authorization) => authorization,
+        Err(status) => return refused(status, TokenRefused::InvalidRequest),
+    };
     let (now, now_ms) = clocks();
-    match auth.answer(first, &body, Asker { from: peer.ip(), now }, now_ms).await {
+    match auth.answer(authorization, &body, Asker { from: peer.ip(), now }, now_ms).await {
         Ok(answer) => (NO_STORE, Json(answer)).into_response(),
-        Err(Refused { reason, pause }) => {
-            tokio::time::sleep(pause.min(PAUSE_MAX)).await;
-            refused(status(reason), reason)
-        }
+        Err(why) => late(why).await,
     }
+}
+
+/// `POST /oauth/introspect` (RFC 7662 section 2)
+pub(super) async fn introspect(
+    State(auth): State<Auth>,
+    Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let authorization = match authorization(&headers) {
+        Ok(authorization) => authorization,
+        Err(status) => return refused(status, TokenRefused::InvalidRequest),
+    };
+    let (now, now_ms) = clocks();
+    match auth.introspect(authorization, &body, Asker { from: peer.ip(), now }, now_ms).await {
+        Ok(worth) => (NO_STORE, Json(worth)).into_response(),
+        Err(why) => late(why).await,
+    }
+}
+
+/// `POST /oauth/revoke` (RFC 7009 section 2)
+pub(super) async fn revoke(
+    State(auth): State<Auth>,
+    Extension(Peer(peer)): Extension<Peer>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let authorization = match authorization(&headers) {
+        Ok(authorization) => authorization,
+        Err(status) => return refused(status, TokenRefused::InvalidRequest),
+    };
+    let (now, now_ms) = clocks();
+    match auth.revoke(authorization, &body, Asker { from: peer.ip(), now }, now_ms).await {
+        Ok(()) => (NO_STORE, StatusCode::OK).into_response(),
+        Err(why) => late(why).await,
+    }
+}
+
+/// The one `Authorization` header of a request that bears a form, if there is one; else the status that it gets.
+fn authorization(headers: &HeaderMap) -> Result<Option<&str>, StatusCode> {
+    if !is_form(headers) {
+        return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    }
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let first = all.next().map(|value| value.to_str().unwrap_or_default());
+    if all.next().is_some() { Err(StatusCode::BAD_REQUEST) } else { Ok(first) }
+}
+
+/// A refusal, once its pause is over.
+async fn late(Refused { reason, pause }: Refused<TokenRefused>) -> Response {
+    tokio::time::sleep(pause.min(PAUSE_MAX)).await;
+    refused(status(reason), reason)
 }
 
 /// `GET /oauth/jwks` (RFC 7517 section 8.5.2)
 pub(super) async fn jwks(State(auth): State<Auth>) -> Response {
-    ([(CONTENT_TYPE, "application/jwk-set+json"), CACHE_KEYS], Json(auth.jwks())).into_response()
+    ([(CONTENT_TYPE, "application/jwk-set+json"), CACHE_KEYS], Json(auth.jwks(clocks().1))).into_response()
 }
 
 /// `GET /.well-known/oauth-authorization-server` (RFC 8414 section 3)
@@ -86,9 +131,13 @@ fn status(reason: TokenRefused) -> StatusCode {
     match reason {
         TokenRefused::InvalidClient => StatusCode::UNAUTHORIZED,
         TokenRefused::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        TokenRefused::InvalidRequest | TokenRefused::InvalidScope | TokenRefused::UnsupportedGrantType => {
-            StatusCode::BAD_REQUEST
-        }
+        // RFC 6585 section 4
+        TokenRefused::TooOften => StatusCode::TOO_MANY_REQUESTS,
+        TokenRefused::InvalidRequest
+        | TokenRefused::InvalidScope
+        | TokenRefused::InvalidTarget
+        | TokenRefused::UnauthorizedClient
+        | TokenRefused::UnsupportedGrantType => StatusCode::BAD_REQUEST,
     }
 }
 

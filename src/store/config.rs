@@ -82,6 +82,8 @@ impl Config {
 /// The database counts in signed 64 bits.
 const COUNT_MAX: u64 = i64::MAX as u64;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 /// Which database, and how it is used.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -99,6 +101,9 @@ pub struct DatabaseConfig {
     /// How long readings and envelopes are kept, to the day; 0: for ever.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
+    /// How long the audit log is kept; 0: for ever.
+    #[serde(with = "humantime_serde")]
+    pub audit_retention: Duration,
     /// Bytes of the database above which an alarm is raised; 0: none is. Nothing is refused for it.
     pub max_bytes: u64,
     /// The operator's word that a commit may be lost when the server crashes: without it a server that is set up so is refused.
@@ -113,6 +118,7 @@ impl Default for DatabaseConfig {
             connect_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(30),
             retention: Duration::ZERO,
+            audit_retention: DAY * 90,
             max_bytes: 0,
             accept_lost_commits: false,
         }
@@ -134,14 +140,19 @@ impl DatabaseConfig {
             outside("statement_timeout", self.statement_timeout, times),
             self.retention_mistake(),
             outside("max_bytes", self.max_bytes, 0..=COUNT_MAX),
+            self.audit_retention_mistake(),
         ];
         found.into_iter().flatten().collect()
     }
 
     fn retention_mistake(&self) -> Option<Mistake> {
-        const DAY: Duration = Duration::from_secs(24 * 3600);
         let is_set = !self.retention.is_zero();
         is_set.then(|| outside("retention", self.retention, DAY..=DAY * 36_500)).flatten()
+    }
+
+    fn audit_retention_mistake(&self) -> Option<Mistake> {
+        let is_set = !self.audit_retention.is_zero();
+        is_set.then(|| outside("audit_retention", self.audit_retention, DAY..=DAY * 36_500)).flatten()
     }
 }
 
@@ -154,6 +165,7 @@ impl fmt::Debug for DatabaseConfig {
             connect_timeout,
             statement_timeout,
             retention,
+            audit_retention,
             max_bytes,
             accept_lost_commits,
         } = self;
@@ -163,6 +175,7 @@ impl fmt::Debug for DatabaseConfig {
             .field("connect_timeout", connect_timeout)
             .field("statement_timeout", statement_timeout)
             .field("retention", retention)
+            .field("audit_retention", audit_retention)
             .field("max_bytes", max_bytes)
             .field("accept_lost_commits", accept_lost_commits)
             .finish()

@@ -19,6 +19,7 @@ macro_rules! ask {
     };
 }
 
+mod audit;
 mod batch;
 mod checkpoint;
 mod commit;
@@ -29,6 +30,7 @@ mod evidence;
 mod halving;
 mod integrity;
 mod judge;
+mod keys;
 mod labels;
 mod leaf;
 mod metrics;
@@ -40,14 +42,17 @@ mod readings;
 mod registry;
 mod retention;
 mod sqlite;
+mod tokens;
 mod upkeep;
 
+pub use audit::{Actor, AuditFilter, Audited, Event};
 pub use batch::{Accepted, Entry, Kept, Outcome, Reading, Refused, Seen, Tag, Value};
 pub use checkpoint::{Audit, Checkpoint, MeasuredRow, Span, StoredEnvelope, Uncovered};
 pub use config::{Config, DatabaseConfig, OnOutage};
 pub use error::{CommitError, Doubt, OpenError, StoreError};
 pub use evidence::{Evidence, EvidenceFilter};
 pub use integrity::{Integrity, Period, Share, Trend};
+pub use keys::{Added, SealedSigningKey};
 pub use leaf::{BadLeaves, Leaf};
 pub use metrics::Metrics;
 pub use node::node_id;
@@ -56,16 +61,18 @@ pub use readings::{ReadingPlace, Sender, StoredReading};
 pub use registry::{AddError, Client, Device, Found, Holder, Kind, NewDevice, NewService, Service, State};
 pub use retention::{Forgetting, Forgot};
 pub use sqlite::spool::{Mark, Spool, SpoolError, Spooled, Waiting};
+pub use tokens::RevokedToken;
 pub use upkeep::Upkeep;
 
 use postgres::Postgres;
 use sqlite::Sqlite;
 use sqlite::spool::SpoolId;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// The database. Cloning is cheap, and clones share connections.
+/// The database, and in whose name it is changed. Cloning is cheap, and clones share connections.
 #[derive(Clone)]
-pub struct Store(Engine);
+pub struct Store(Engine, Arc<Actor>);
 
 #[derive(Clone)]
 enum Engine {
@@ -81,10 +88,11 @@ impl Store {
     /// For a file once in a process and directory, and clones from there: looking at the file before SQLite opens it ends, by POSIX,
     /// the locks that this process has on it (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
     pub async fn open(config: &Config, database: &DatabaseConfig) -> Result<Store, OpenError> {
-        Ok(Store(match database.url.as_str() {
+        let engine = match database.url.as_str() {
             "" => Engine::Sqlite(Sqlite::open(config).await?),
             _ => Engine::Postgres(Postgres::open(config, database).await?),
-        }))
+        };
+        Ok(Store(engine, Arc::new(Actor::gateway())))
     }
 
     /// Waits for the transaction at hand and closes all connections.
@@ -97,7 +105,7 @@ impl Store {
 
     /// Adds a device and the client that it logs in with.
     pub async fn add_device(&self, device: &NewDevice) -> Result<Device, AddError> {
-        ask!(&self.0, add_device(device))
+        ask!(&self.0, add_device(&self.1, device))
     }
 
     /// The device of this name.
@@ -112,17 +120,17 @@ impl Store {
 
     /// Enables or disables a device, and with it its client.
     pub async fn set_device_state(&self, device_id: &str, state: State) -> Result<Found, StoreError> {
-        ask!(&self.0, set_device_state(device_id, state))
+        ask!(&self.0, set_device_state(&self.1, device_id, state))
     }
 
     /// Puts devices into a group, or takes them out of theirs: all of them, or none if one is not there, whose name is given back.
     pub async fn set_device_group(&self, ids: &[&str], group: Option<&str>) -> Result<Option<String>, StoreError> {
-        ask!(&self.0, set_device_group(ids, group))
+        ask!(&self.0, set_device_group(&self.1, ids, group))
     }
 
     /// Adds a service and the client that it logs in with.
     pub async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
-        ask!(&self.0, add_service(service))
+        ask!(&self.0, add_service(&self.1, service))
     }
 
     /// The service of this name.
@@ -137,12 +145,17 @@ impl Store {
 
     /// Enables or disables a service.
     pub async fn set_service_state(&self, name: &str, state: State) -> Result<Found, StoreError> {
-        ask!(&self.0, set_service_state(name, state))
+        ask!(&self.0, set_service_state(&self.1, name, state))
     }
 
     /// The client of this id, be it a device's or a service's. A device's client is disabled when the device is.
     pub async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
         ask!(&self.0, client(client_id))
+    }
+
+    /// Gives the client of this device or service public keys, as `auth` reads them, or takes them away.
+    pub async fn set_client_keys(&self, kind: Kind, name: &str, keys: Option<&str>) -> Result<Found, StoreError> {
+        ask!(&self.0, set_client_keys(&self.1, kind, name, keys))
     }
 
     /// Those of `names` who may not come in: disabled, or gone.
@@ -153,31 +166,6 @@ impl Store {
     /// Grows with each change of a device, a service or a client, whichever process makes it and be it by hand with SQL.
     pub async fn registry_version(&self) -> Result<i64, StoreError> {
         ask!(&self.0, registry_version())
-    }
-
-    /// The keys that tokens are signed with, oldest first.
-    pub async fn signing_keys(&self) -> Result<Vec<SealedSigningKey>, StoreError> {
-        ask!(&self.0, signing_keys())
-    }
-
-    /// Keeps one more signing key.
-    pub async fn add_signing_key(&self, key: &SealedSigningKey) -> Result<(), AddError> {
-        ask!(&self.0, add_signing_key(key))
-    }
-
-    /// Keeps a signing key if there is none yet: of two processes that start at once, one key wins.
-    pub async fn add_first_signing_key(&self, key: &SealedSigningKey) -> Result<Added, StoreError> {
-        ask!(&self.0, add_first_signing_key(key))
-    }
-
-    /// The fingerprint of the master key that this database was made with.
-    pub async fn master_key_check(&self) -> Result<Option<[u8; 32]>, StoreError> {
-        ask!(&self.0, master_key_check())
-    }
-
-    /// Keeps the fingerprint of the master key if there is none yet; one that is there is never changed.
-    pub async fn set_master_key_check(&self, check: &[u8; 32]) -> Result<Added, StoreError> {
-        ask!(&self.0, set_master_key_check(check))
     }
 
     /// Commits a batch in one transaction; the outcomes are in the order of the entries, as if each came alone after the one
@@ -361,17 +349,6 @@ impl Store {
     }
 }
 
-/// A signing key as `auth` encrypted it; opaque here.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SealedSigningKey {
-    /// The `kid` of the tokens that it signs.
-    pub kid: String,
-    /// The encrypted key.
-    pub sealed: Vec<u8>,
-    /// When it was made, Unix ms.
-    pub created_at_ms: i64,
-}
-
 /// What the quarantine holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -379,22 +356,6 @@ pub struct Usage {
     pub rows: u64,
     /// Their bytes in sum.
     pub bytes: u64,
-}
-
-/// What came of a wish to keep something that must be there once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Added {
-    /// It was not there and is now.
-    Now,
-    /// One was there already and stays.
-    AlreadyThere,
-}
-
-impl Added {
-    /// By the number of rows that were inserted.
-    fn of_rows(rows: u64) -> Added {
-        if rows == 0 { Added::AlreadyThere } else { Added::Now }
-    }
 }
 
 #[cfg(test)]

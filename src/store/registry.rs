@@ -137,6 +137,8 @@ pub struct Client {
     pub holder: Holder,
     /// The SHA-256 of its secret.
     pub secret_sha256: [u8; 32],
+    /// Its public keys, as `auth` reads them; none: it has a secret alone.
+    pub public_keys: Option<String>,
     /// Whether its holder may come in.
     pub state: State,
 }

@@ -11,6 +11,10 @@ const INTERVALS_BETWEEN_DAYS: u32 = 60;
 /// Dropping rests three times as long as each of its steps took: batches come first.
 const REST: u32 = 3;
 
+/// Rows of the audit log that go in one transaction, and how long batches have for themselves after it.
+const AUDIT_ROWS: u32 = 2_000;
+const AUDIT_REST: Duration = Duration::from_millis(200);
+
 /// A checkpoint is waited for as long as there is one a minute; else the next interval tries again.
 const CHECKPOINT_WAIT: Duration = Duration::from_secs(1);
 const CHECKPOINT_WAITS: u32 = 65;
@@ -21,6 +25,7 @@ pub struct Upkeep {
     metrics: Metrics,
     alarm: Alarm,
     retention: Duration,
+    audit_retention: Duration,
 }
 
 /// Whether the database is larger than it should get.
@@ -40,9 +45,9 @@ enum Said {
 impl Upkeep {
     /// As the settings say.
     pub fn new(store: Store, metrics: Metrics, config: &DatabaseConfig) -> Upkeep {
-        let DatabaseConfig { max_bytes, retention, .. } = *config;
+        let DatabaseConfig { max_bytes, retention, audit_retention, .. } = *config;
         metrics.bytes_max.set(i64::try_from(max_bytes).unwrap_or(i64::MAX));
-        Upkeep { store, metrics, alarm: Alarm { max_bytes, raised: false }, retention }
+        Upkeep { store, metrics, alarm: Alarm { max_bytes, raised: false }, retention, audit_retention }
     }
 
     /// Goes on until `ends`. What fails is logged and tried again: nothing waits for it.
@@ -51,6 +56,7 @@ impl Upkeep {
         for interval in (0..INTERVALS_BETWEEN_DAYS).cycle() {
             if interval == 0 {
                 self.prepare_days().await;
+                self.forget_audit().await;
                 is_forgotten = false;
             }
             self.look_at_size().await;
@@ -67,6 +73,23 @@ impl Upkeep {
     async fn prepare_days(&self) {
         if let Err(error) = self.store.prepare_days(now_ms()).await {
             tracing::warn!(%error, "The partitions of the coming days are not made yet; readings are stored all the same.");
+        }
+    }
+
+    /// Takes away what of the audit log is too old, a part at a time.
+    async fn forget_audit(&self) {
+        if self.audit_retention.is_zero() {
+            return;
+        }
+        let kept_ms = i64::try_from(self.audit_retention.as_millis()).unwrap_or(i64::MAX);
+        loop {
+            match self.store.forget_audit(now_ms().saturating_sub(kept_ms), AUDIT_ROWS).await {
+                Ok(rows) if rows < u64::from(AUDIT_ROWS) => return,
+                Ok(_) => tokio::time::sleep(AUDIT_REST).await,
+                Err(error) => {
+                    return tracing::warn!(%error, "What is older than database.audit_retention is not all gone yet.");
+                }
+            }
         }
     }
 

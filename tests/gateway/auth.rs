@@ -1,5 +1,6 @@
 //! Who gets a token, and what it is good for: the guard of identities on a real database.
 
+mod issuer;
 pub(crate) mod world;
 
 use sealgate::auth::{self, Auth, Config, LoginRefused, OpenError, Principal, TokenRefused};
@@ -135,7 +136,7 @@ async fn two_that_start_at_once_sign_with_one_key() {
     let (first, second) = (store_in(&scratch).await, store_in(&scratch).await);
     let (config, registries) = (Config::default(), [Registry::default(), Registry::default()]);
     let (one, other) = tokio::join!(open(&first, &config, &registries[0]), open(&second, &config, &registries[1]));
-    let keys = |auth: Auth| serde_json::to_value(auth.jwks()).unwrap();
+    let keys = |auth: Auth| serde_json::to_value(auth.jwks(NOW_MS)).unwrap();
     assert_eq!(keys(one.unwrap()), keys(other.unwrap()));
 }
 

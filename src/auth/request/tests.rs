@@ -1,6 +1,7 @@
 //! The two ways to authenticate, and what is neither.
 
-use base64::engine::general_purpose::STANDARD;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::*;
 
@@ -13,7 +14,8 @@ fn basic_header(id: &str, secret: &str) -> String {
 
 fn parse(header: Option<&str>, body: &str) -> Result<(String, String, Option<String>), TokenRefused> {
     let request = TokenRequest::parse(header, body.as_bytes())?;
-    Ok((request.client_id, request.client_secret.expose().to_owned(), request.scope))
+    let Credentials::Secret { client_id, secret } = request.credentials else { panic!("a secret was due") };
+    Ok((client_id, secret.expose().to_owned(), request.scope))
 }
 
 fn expected(scope: Option<&str>) -> Result<(String, String, Option<String>), TokenRefused> {
@@ -105,4 +107,37 @@ fn only_client_credentials_are_granted() {
 fn a_request_does_not_print_its_secret() {
     let request = TokenRequest::parse(Some(&basic_header(ID, SECRET)), b"grant_type=client_credentials").unwrap();
     assert!(!format!("{request:?}").contains(SECRET));
+}
+
+fn assertion(subject: &str) -> String {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    format!("{}.{}.{}", part(r#"{"alg":"ES256"}"#), part(&format!(r#"{{"sub":"{subject}"}}"#)), part("signature"))
+}
+
+const JWT_BEARER: &str = "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+
+// RFC 7523 section 2.2
+#[test]
+fn a_client_that_signs_for_itself_is_known_by_its_subject() {
+    let grant = format!("grant_type=client_credentials&{JWT_BEARER}");
+    for also in ["", "&client_id=c1"] {
+        let body = format!("{grant}&client_assertion={}{also}", assertion("c1"));
+        let request = TokenRequest::parse(None, body.as_bytes()).unwrap();
+        assert_eq!(request.credentials().client_id(), "c1");
+        assert!(!format!("{request:?}").contains(&assertion("c1")));
+    }
+    let other = |body: String| TokenRequest::parse(None, body.as_bytes()).map(|_| ());
+    let invalid = Err(TokenRefused::InvalidRequest);
+    assert_eq!(other(format!("{grant}&client_assertion={}&client_id=c2", assertion("c1"))), invalid);
+    assert_eq!(other(format!("{grant}&client_assertion={}&client_secret=a", assertion("c1"))), invalid);
+    assert_eq!(other(format!("grant_type=client_credentials&client_assertion={}", assertion("c1"))), invalid);
+    for unfit in ["a.b.c", "", &assertion("a b"), &assertion(""), &"a".repeat(5000)] {
+        let answer = other(format!("{grant}&client_assertion={unfit}"));
+        assert_eq!(answer, Err(TokenRefused::InvalidClient), "{unfit}");
+    }
+    let basic = TokenRequest::parse(
+        Some(&basic_header(ID, SECRET)),
+        format!("{grant}&client_assertion={}", assertion("c1")).as_bytes(),
+    );
+    assert_eq!(basic.map(|_| ()), invalid);
 }

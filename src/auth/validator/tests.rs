@@ -40,7 +40,7 @@ struct World {
 fn world() -> World {
     let ours = SigningKey::generate().unwrap();
     let rsa = VerificationKey::rs256("rsa-1", RSA_MODULUS, "AQAB").unwrap();
-    let issuer = TrustedIssuer::new(ISSUER, vec![ours.verification_key(), rsa]);
+    let issuer = TrustedIssuer::new(ISSUER, KeyRing::new(vec![ours.verification_key(), rsa]));
     let checks = Registry::default().counter("checks_total", "Checks.");
     let validator = Validator::new("sealgate", vec![issuer], checks.clone());
     World { ours, validator, checks }
@@ -70,7 +70,7 @@ fn without(mut object: Value, name: &str) -> Value {
 fn sign(header: &str, claims: &str, key: &SigningKey) -> String {
     let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
     let algorithm = jsonwebtoken::Algorithm::ES256;
-    let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), &key.encoding_key(), algorithm).unwrap();
+    let signature = jsonwebtoken::crypto::sign(signed.as_bytes(), key.encoding_key(), algorithm).unwrap();
     format!("{signed}.{signature}")
 }
 

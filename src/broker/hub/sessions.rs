@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::interest::Interests;
 use super::{SentAway, SessionId, SessionKey};
-use crate::auth::Principal;
+use crate::auth::{Principal, TokenMark};
 use crate::broker::mailbox::Mailbox;
 use crate::broker::session::SessionState;
 use crate::broker::will::Will;
@@ -27,8 +27,8 @@ pub(super) struct Sessions {
 }
 
 enum Slot {
-    Connected { send_away: Option<oneshot::Sender<SentAway>>, let_go: CancellationToken },
-    Away { id: SessionId, kept: Box<Kept> },
+    Connected { send_away: Option<oneshot::Sender<SentAway>>, let_go: CancellationToken, token: TokenMark },
+    Away { id: SessionId, kept: Box<Kept>, token: TokenMark },
 }
 
 /// A session whose client is away.
@@ -59,15 +59,17 @@ impl Sessions {
 
     /// Sends the connection away that serves the session; none: there is none. What is given back tells when it has let go.
     pub(super) fn send_away(&mut self, key: &SessionKey) -> Option<CancellationToken> {
-        let Slot::Connected { send_away, let_go } = self.by_key.get_mut(key)? else { return None };
+        let Slot::Connected { send_away, let_go, .. } = self.by_key.get_mut(key)? else { return None };
         send_away.take().map(|send_away| send_away.send(SentAway::TakenOver));
         Some(let_go.clone())
     }
 
     /// Sends the connections of those away whose login is no longer good, and gives their sessions out that are away, which have ended. Wills
-    /// that waited are forgotten.
-    pub(super) fn revoke(&mut self, is_revoked: impl Fn(&Principal) -> bool) -> Vec<(SessionId, Kept)> {
-        let revoked: Vec<SessionKey> = self.by_key.keys().filter(|key| is_revoked(&key.principal)).cloned().collect();
+    /// that waited are forgotten. The token is that of the login that served the session last.
+    pub(super) fn revoke(&mut self, is_revoked: impl Fn(&Principal, &TokenMark) -> bool) -> Vec<(SessionId, Kept)> {
+        let all = self.by_key.iter();
+        let revoked = all.filter(|(key, slot)| is_revoked(&key.principal, slot.token())).map(|(key, _)| key.clone());
+        let revoked: Vec<SessionKey> = revoked.collect();
         let mut ended = Vec::new();
         for key in revoked {
             if let Some(Slot::Connected { send_away, .. }) = self.by_key.get_mut(&key) {
@@ -88,23 +90,29 @@ impl Sessions {
         if !matches!(self.by_key.get(key), Some(Slot::Away { .. })) {
             return None;
         }
-        let Some(Slot::Away { id, kept }) = self.by_key.remove(key) else { return None };
+        let Some(Slot::Away { id, kept, .. }) = self.by_key.remove(key) else { return None };
         self.due.remove(&(kept.due(), id));
         Some((id, *kept))
     }
 
     /// A connection serves the session from now on. It learns from what is given back that another one wants it.
-    pub(super) fn connect(&mut self, key: SessionKey, let_go: CancellationToken) -> oneshot::Receiver<SentAway> {
+    pub(super) fn connect(
+        &mut self,
+        key: SessionKey,
+        token: TokenMark,
+        let_go: CancellationToken,
+    ) -> oneshot::Receiver<SentAway> {
         let (send_away, sent_away) = oneshot::channel();
-        self.by_key.insert(key, Slot::Connected { send_away: Some(send_away), let_go });
+        self.by_key.insert(key, Slot::Connected { send_away: Some(send_away), let_go, token });
         sent_away
     }
 
     /// The session's connection is gone; what is not kept has ended.
     pub(super) fn let_go(&mut self, key: &SessionKey, id: SessionId, kept: Option<Kept>) {
-        let Some(kept) = kept else { return drop(self.by_key.remove(key)) };
+        let token = self.by_key.remove(key).map_or_else(TokenMark::default, |slot| *slot.token());
+        let Some(kept) = kept else { return };
         self.due.insert((kept.due(), id), key.clone());
-        self.by_key.insert(key.clone(), Slot::Away { id, kept: Box::new(kept) });
+        self.by_key.insert(key.clone(), Slot::Away { id, kept: Box::new(kept), token });
     }
 
     /// The wills whose delay is over, and the sessions whose time is.
@@ -112,14 +120,14 @@ impl Sessions {
         let (mut wills, mut ended) = (Vec::new(), Vec::new());
         while let Some(first) = self.due.first_entry().filter(|first| first.key().0 <= now) {
             let key = first.remove();
-            let Some((id, mut kept)) = self.by_key.remove(&key).and_then(Slot::into_kept) else { continue };
+            let Some((id, mut kept, token)) = self.by_key.remove(&key).and_then(Slot::into_kept) else { continue };
             // [MQTT-3.1.3-9]: the will goes out when its delay is over or the session ends, whichever is first.
             wills.extend(kept.will.take().map(|(_, will)| will));
             if kept.until <= now {
                 ended.push((id, *kept));
             } else {
                 self.due.insert((kept.due(), id), key.clone());
-                self.by_key.insert(key, Slot::Away { id, kept });
+                self.by_key.insert(key, Slot::Away { id, kept, token });
             }
         }
         (wills, ended)
@@ -127,10 +135,16 @@ impl Sessions {
 }
 
 impl Slot {
-    fn into_kept(self) -> Option<(SessionId, Box<Kept>)> {
+    fn token(&self) -> &TokenMark {
+        match self {
+            Slot::Connected { token, .. } | Slot::Away { token, .. } => token,
+        }
+    }
+
+    fn into_kept(self) -> Option<(SessionId, Box<Kept>, TokenMark)> {
         match self {
             Slot::Connected { .. } => None,
-            Slot::Away { id, kept } => Some((id, kept)),
+            Slot::Away { id, kept, token } => Some((id, kept, token)),
         }
     }
 }
@@ -193,7 +207,7 @@ mod tests {
         let id = sessions.new_id();
         sessions.let_go(&key("pump"), id, Some(kept(began, "pump", 5, Some(3))));
         let (same, _) = sessions.take_up(&key("pump")).unwrap();
-        let _sent_away = sessions.connect(key("pump"), CancellationToken::new());
+        let _sent_away = sessions.connect(key("pump"), TokenMark::default(), CancellationToken::new());
         assert_eq!(same, id);
         assert!(sessions.due.is_empty());
         assert_eq!(sweep(&mut sessions, began + Duration::from_secs(9)), (vec![], 0));
@@ -207,10 +221,10 @@ mod tests {
             let id = sessions.new_id();
             sessions.let_go(&key(name), id, Some(kept(began, name, 5, Some(3))));
         }
-        let [mut gone, mut stays] =
-            ["gone-online", "stays-online"].map(|name| sessions.connect(key(name), CancellationToken::new()));
+        let [mut gone, mut stays] = ["gone-online", "stays-online"]
+            .map(|name| sessions.connect(key(name), TokenMark::default(), CancellationToken::new()));
         assert_eq!(sessions.principals().len(), 4);
-        let ended = sessions.revoke(|principal| principal.name().starts_with("gone"));
+        let ended = sessions.revoke(|principal, _| principal.name().starts_with("gone"));
         assert_eq!(ended.len(), 1);
         assert_eq!(gone.try_recv(), Ok(SentAway::Revoked));
         assert!(stays.try_recv().is_err());
@@ -220,6 +234,22 @@ mod tests {
             "no will of theirs goes out"
         );
         assert_eq!(sessions.len(), 2, "one is connected still, and one lets go in a moment");
+    }
+
+    #[test]
+    fn a_session_is_known_by_the_token_that_served_it_last() {
+        let mut sessions = Sessions::default();
+        let mark = |id: &str| TokenMark::new("https://issuer.example", id, "k");
+        let id = sessions.new_id();
+        let mut first = sessions.connect(key("pump"), mark("1"), CancellationToken::new());
+        assert!(sessions.revoke(|_, token| *token == mark("2")).is_empty() && first.try_recv().is_err());
+        sessions.let_go(&key("pump"), id, Some(kept(now(), "pump", 5, None)));
+        assert!(sessions.revoke(|_, token| *token == mark("2")).is_empty());
+        sessions.take_up(&key("pump")).unwrap();
+        let _sent_away = sessions.connect(key("pump"), mark("2"), CancellationToken::new());
+        sessions.let_go(&key("pump"), id, Some(kept(now(), "pump", 5, None)));
+        assert!(sessions.revoke(|_, token| *token == mark("1")).is_empty(), "the client came with another since");
+        assert_eq!(sessions.revoke(|_, token| *token == mark("2")).len(), 1);
     }
 
     proptest! {

@@ -8,6 +8,7 @@
 //! value, with numbers for devices and words; the views `envelopes` and `readings` show names. `envelope` and `reading` are divided
 //! by days, so that a day is given up by dropping a table (`partitions`); `seen` is not, because a counter is used up for ever.
 
+mod audit;
 mod evidence;
 mod fault;
 mod integrity;
@@ -22,6 +23,7 @@ mod retention;
 mod spool;
 mod tables;
 mod time;
+mod tokens;
 mod writer;
 
 use super::commit;

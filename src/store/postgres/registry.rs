@@ -3,18 +3,19 @@
 //! That `registry_version` grows and that a client goes with its holder is done by the database, and so holds for whoever writes.
 
 use super::Postgres;
-use crate::store::StoreError;
+use super::audit::begin_as;
 use crate::store::registry::{
     AddError, Client, Device, Found, Holder, Kind, NewDevice, NewService, Service, State, first_unknown,
     scopes_of_column,
 };
+use crate::store::{Actor, StoreError};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row as _};
 use std::sync::Arc;
 
 impl Postgres {
-    pub(in crate::store) async fn add_device(&self, device: &NewDevice) -> Result<Device, AddError> {
-        let mut transaction = self.0.pool.begin().await.map_err(StoreError::from)?;
+    pub(in crate::store) async fn add_device(&self, actor: &Actor, device: &NewDevice) -> Result<Device, AddError> {
+        let mut transaction = begin_as(&self.0.pool, actor).await.map_err(StoreError::from)?;
         let device = insert_device(&mut transaction, device).await.map_err(AddError::of)?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(device)
@@ -35,16 +36,22 @@ impl Postgres {
         Ok(rows.iter().map(device).collect::<sqlx::Result<_>>()?)
     }
 
-    pub(in crate::store) async fn set_device_state(&self, device_id: &str, state: State) -> Result<Found, StoreError> {
-        self.set_state("UPDATE devices SET state = $1 WHERE device_id = $2", device_id, state).await
+    pub(in crate::store) async fn set_device_state(
+        &self,
+        actor: &Actor,
+        device_id: &str,
+        state: State,
+    ) -> Result<Found, StoreError> {
+        self.set_state(actor, "UPDATE devices SET state = $1 WHERE device_id = $2", device_id, state).await
     }
 
     pub(in crate::store) async fn set_device_group(
         &self,
+        actor: &Actor,
         ids: &[&str],
         group: Option<&str>,
     ) -> Result<Option<String>, StoreError> {
-        let mut transaction = self.0.pool.begin().await?;
+        let mut transaction = begin_as(&self.0.pool, actor).await?;
         let sql = "UPDATE devices SET device_group = $1 WHERE device_id = ANY($2) RETURNING device_id";
         let changed = sqlx::query_scalar(sql).bind(group).bind(ids).fetch_all(&mut *transaction).await?;
         let unknown = first_unknown(ids, &changed);
@@ -55,8 +62,8 @@ impl Postgres {
         Ok(unknown)
     }
 
-    pub(in crate::store) async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
-        let mut transaction = self.0.pool.begin().await.map_err(StoreError::from)?;
+    pub(in crate::store) async fn add_service(&self, actor: &Actor, service: &NewService) -> Result<Service, AddError> {
+        let mut transaction = begin_as(&self.0.pool, actor).await.map_err(StoreError::from)?;
         let service = insert_service(&mut transaction, service).await.map_err(AddError::of)?;
         transaction.commit().await.map_err(StoreError::from)?;
         Ok(service)
@@ -76,17 +83,39 @@ impl Postgres {
         Ok(rows.iter().map(service).collect::<sqlx::Result<_>>()?)
     }
 
-    pub(in crate::store) async fn set_service_state(&self, name: &str, state: State) -> Result<Found, StoreError> {
-        self.set_state("UPDATE services SET state = $1 WHERE name = $2", name, state).await
+    pub(in crate::store) async fn set_service_state(
+        &self,
+        actor: &Actor,
+        name: &str,
+        state: State,
+    ) -> Result<Found, StoreError> {
+        self.set_state(actor, "UPDATE services SET state = $1 WHERE name = $2", name, state).await
     }
 
     pub(in crate::store) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
         let sql =
-            "SELECT c.client_id, c.device_id, c.service, c.secret_sha256, coalesce(d.state, s.state) AS state, s.scopes
+            "SELECT c.client_id, c.device_id, c.service, c.secret_sha256, c.public_keys, coalesce(d.state, s.state) AS state, s.scopes
             FROM clients c LEFT JOIN devices d ON d.device_id = c.device_id LEFT JOIN services s ON s.name = c.service
             WHERE c.client_id = $1";
         let row = sqlx::query(sql).bind(client_id).fetch_optional(&self.0.pool).await?;
         Ok(row.as_ref().map(client).transpose()?)
+    }
+
+    pub(in crate::store) async fn set_client_keys(
+        &self,
+        actor: &Actor,
+        kind: Kind,
+        name: &str,
+        public_keys: Option<&str>,
+    ) -> Result<Found, StoreError> {
+        let sql = match kind {
+            Kind::Device => "UPDATE clients SET public_keys = $1 WHERE device_id = $2",
+            Kind::Service => "UPDATE clients SET public_keys = $1 WHERE service = $2",
+        };
+        let mut transaction = begin_as(&self.0.pool, actor).await?;
+        let changed = sqlx::query(sql).bind(public_keys).bind(name).execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(Found::of_rows(changed.rows_affected()))
     }
 
     pub(in crate::store) async fn not_enabled(&self, kind: Kind, names: &[&str]) -> Result<Vec<String>, StoreError> {
@@ -108,8 +137,10 @@ impl Postgres {
         Ok(sqlx::query_scalar(sql).fetch_one(&self.0.pool).await?)
     }
 
-    async fn set_state(&self, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
-        let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&self.0.pool).await?;
+    async fn set_state(&self, actor: &Actor, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
+        let mut transaction = begin_as(&self.0.pool, actor).await?;
+        let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&mut *transaction).await?;
+        transaction.commit().await?;
         Ok(Found::of_rows(changed.rows_affected()))
     }
 }
@@ -166,7 +197,13 @@ fn client(row: &PgRow) -> sqlx::Result<Client> {
     };
     let secret: &[u8] = row.try_get("secret_sha256")?;
     let secret_sha256 = secret.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    Ok(Client { client_id: row.try_get("client_id")?, holder, secret_sha256, state: state(row)? })
+    Ok(Client {
+        client_id: row.try_get("client_id")?,
+        holder,
+        secret_sha256,
+        public_keys: row.try_get("public_keys")?,
+        state: state(row)?,
+    })
 }
 
 fn state(row: &PgRow) -> sqlx::Result<State> {

@@ -15,6 +15,7 @@
 //! small (its pages hold more rows; once each device has a page of its own, both dirty as many), but needs more room, and a range
 //! is read more slowly. Other sizes of pages gained nothing over SQLite's own 4 KiB.
 
+mod audit;
 mod bulk;
 mod evidence;
 mod fault;
@@ -30,6 +31,7 @@ mod retention;
 pub(super) mod spool;
 mod statements;
 mod tables;
+mod tokens;
 mod writer;
 
 use super::commit;

@@ -3,20 +3,21 @@
 //! That `registry_version` grows and that a client goes with its holder is done by triggers, and so holds for whoever writes.
 
 use super::Sqlite;
+use super::audit::begin_as;
 use super::writer::Transaction;
-use crate::store::StoreError;
 use crate::store::registry::{
     AddError, Client, Device, Found, Holder, Kind, NewDevice, NewService, Service, State, first_unknown,
     scopes_of_column,
 };
+use crate::store::{Actor, StoreError};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use std::sync::Arc;
 
 impl Sqlite {
-    pub(in crate::store) async fn add_device(&self, device: &NewDevice) -> Result<Device, AddError> {
+    pub(in crate::store) async fn add_device(&self, actor: &Actor, device: &NewDevice) -> Result<Device, AddError> {
         let mut writer = self.0.writer.lock().await;
-        let mut transaction = writer.begin().await.map_err(StoreError::from)?;
+        let mut transaction = begin_as(&mut writer, actor).await.map_err(StoreError::from)?;
         let inserted = insert_device(&mut transaction, device).await;
         transaction.end(inserted).await.map_err(AddError::of)
     }
@@ -34,17 +35,23 @@ impl Sqlite {
         Ok(rows.iter().map(device).collect::<sqlx::Result<_>>()?)
     }
 
-    pub(in crate::store) async fn set_device_state(&self, device_id: &str, state: State) -> Result<Found, StoreError> {
-        self.set_state("UPDATE devices SET state = ? WHERE device_id = ?", device_id, state).await
+    pub(in crate::store) async fn set_device_state(
+        &self,
+        actor: &Actor,
+        device_id: &str,
+        state: State,
+    ) -> Result<Found, StoreError> {
+        self.set_state(actor, "UPDATE devices SET state = ? WHERE device_id = ?", device_id, state).await
     }
 
     pub(in crate::store) async fn set_device_group(
         &self,
+        actor: &Actor,
         ids: &[&str],
         group: Option<&str>,
     ) -> Result<Option<String>, StoreError> {
         let mut writer = self.0.writer.lock().await;
-        let mut transaction = writer.begin().await?;
+        let mut transaction = begin_as(&mut writer, actor).await?;
         // One text whatever the number of names is.
         let sql = "UPDATE devices SET device_group = ? WHERE device_id IN (SELECT value FROM json_each(?)) RETURNING device_id";
         let names = serde_json::to_string(ids).expect("strings are JSON");
@@ -59,9 +66,9 @@ impl Sqlite {
         Ok(None)
     }
 
-    pub(in crate::store) async fn add_service(&self, service: &NewService) -> Result<Service, AddError> {
+    pub(in crate::store) async fn add_service(&self, actor: &Actor, service: &NewService) -> Result<Service, AddError> {
         let mut writer = self.0.writer.lock().await;
-        let mut transaction = writer.begin().await.map_err(StoreError::from)?;
+        let mut transaction = begin_as(&mut writer, actor).await.map_err(StoreError::from)?;
         let inserted = insert_service(&mut transaction, service).await;
         transaction.end(inserted).await.map_err(AddError::of)
     }
@@ -79,17 +86,39 @@ impl Sqlite {
         Ok(rows.iter().map(service).collect::<sqlx::Result<_>>()?)
     }
 
-    pub(in crate::store) async fn set_service_state(&self, name: &str, state: State) -> Result<Found, StoreError> {
-        self.set_state("UPDATE services SET state = ? WHERE name = ?", name, state).await
+    pub(in crate::store) async fn set_service_state(
+        &self,
+        actor: &Actor,
+        name: &str,
+        state: State,
+    ) -> Result<Found, StoreError> {
+        self.set_state(actor, "UPDATE services SET state = ? WHERE name = ?", name, state).await
     }
 
     pub(in crate::store) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
         let sql =
-            "SELECT c.client_id, c.device_id, c.service, c.secret_sha256, coalesce(d.state, s.state) AS state, s.scopes
+            "SELECT c.client_id, c.device_id, c.service, c.secret_sha256, c.public_keys, coalesce(d.state, s.state) AS state, s.scopes
             FROM clients c LEFT JOIN devices d ON d.device_id = c.device_id LEFT JOIN services s ON s.name = c.service
             WHERE c.client_id = ?";
         let row = sqlx::query(sql).bind(client_id).fetch_optional(&self.0.readers).await?;
         Ok(row.as_ref().map(client).transpose()?)
+    }
+
+    pub(in crate::store) async fn set_client_keys(
+        &self,
+        actor: &Actor,
+        kind: Kind,
+        name: &str,
+        public_keys: Option<&str>,
+    ) -> Result<Found, StoreError> {
+        let sql = match kind {
+            Kind::Device => "UPDATE clients SET public_keys = ? WHERE device_id = ?",
+            Kind::Service => "UPDATE clients SET public_keys = ? WHERE service = ?",
+        };
+        let mut writer = self.0.writer.lock().await;
+        let mut transaction = begin_as(&mut writer, actor).await?;
+        let changed = sqlx::query(sql).bind(public_keys).bind(name).execute(&mut transaction.connection).await;
+        Ok(Found::of_rows(transaction.end(changed).await?.rows_affected()))
     }
 
     pub(in crate::store) async fn not_enabled(&self, kind: Kind, names: &[&str]) -> Result<Vec<String>, StoreError> {
@@ -110,9 +139,9 @@ impl Sqlite {
         Ok(sqlx::query_scalar(sql).fetch_one(&self.0.readers).await?)
     }
 
-    async fn set_state(&self, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
+    async fn set_state(&self, actor: &Actor, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
         let mut writer = self.0.writer.lock().await;
-        let mut transaction = writer.begin().await?;
+        let mut transaction = begin_as(&mut writer, actor).await?;
         let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&mut transaction.connection).await;
         let changed = transaction.end(changed).await?;
         Ok(Found::of_rows(changed.rows_affected()))
@@ -171,7 +200,13 @@ fn client(row: &SqliteRow) -> sqlx::Result<Client> {
     };
     let secret: &[u8] = row.try_get("secret_sha256")?;
     let secret_sha256 = secret.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))?;
-    Ok(Client { client_id: row.try_get("client_id")?, holder, secret_sha256, state: state(row)? })
+    Ok(Client {
+        client_id: row.try_get("client_id")?,
+        holder,
+        secret_sha256,
+        public_keys: row.try_get("public_keys")?,
+        state: state(row)?,
+    })
 }
 
 fn state(row: &SqliteRow) -> sqlx::Result<State> {

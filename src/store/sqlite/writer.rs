@@ -28,6 +28,8 @@ pub(super) struct Transaction<'w> {
     writer: &'w mut Writer,
     /// Words that this transaction looked up or added; remembered when it is committed.
     new_labels: Vec<(Box<str>, i64)>,
+    /// Whether somebody is named as who makes its changes.
+    acts: bool,
 }
 
 impl Writer {
@@ -40,7 +42,7 @@ impl Writer {
     pub(super) async fn begin(&mut self) -> sqlx::Result<Transaction<'_>> {
         let mut connection = self.take().await?;
         sqlx::query("BEGIN IMMEDIATE").execute(&mut connection).await?;
-        Ok(Transaction { connection, writer: self, new_labels: Vec::new() })
+        Ok(Transaction { connection, writer: self, new_labels: Vec::new(), acts: false })
     }
 
     /// Runs statements that no transaction may hold.
@@ -84,6 +86,9 @@ impl Transaction<'_> {
 
     /// Commits; when this answers, the disk has it.
     async fn commit(mut self) -> sqlx::Result<()> {
+        if self.acts {
+            sqlx::query("DELETE FROM acting").execute(&mut self.connection).await?;
+        }
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
         for (word, id) in self.new_labels {
             self.writer.labels.insert(word, id);
@@ -97,6 +102,11 @@ impl Transaction<'_> {
         if sqlx::query("ROLLBACK").execute(&mut self.connection).await.is_ok() {
             self.writer.connection = Place::Ready(self.connection);
         }
+    }
+
+    /// Somebody is named as who makes the changes; the name goes with the transaction.
+    pub(super) fn acts(&mut self) {
+        self.acts = true;
     }
 
     /// Forgets what this transaction looked up, for it is undone in part.

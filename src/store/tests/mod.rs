@@ -1,5 +1,6 @@
 //! The store over real files, and what its tests share.
 
+mod audit;
 mod commit;
 mod commit_faults;
 mod evidence;

@@ -87,8 +87,8 @@ over_both! {
                 "INSERT INTO services VALUES ('s', '', 'enabled', now())",
             ),
             dir.in_sql_of(
-                "INSERT INTO clients VALUES ('c', 'by-hand', NULL, zeroblob(32))",
-                "INSERT INTO clients VALUES ('c', 'by-hand', NULL, sha256('c'))",
+                "INSERT INTO clients (client_id, device_id, secret_sha256) VALUES ('c', 'by-hand', zeroblob(32))",
+                "INSERT INTO clients (client_id, device_id, secret_sha256) VALUES ('c', 'by-hand', sha256('c'))",
             ),
             dir.in_sql_of(
                 "UPDATE clients SET secret_sha256 = zeroblob(32)",
@@ -141,7 +141,13 @@ over_both! {
 over_both! {
     async fn of_two_first_keys_one_stays(dir) {
         let (store, beside) = (dir.store().await, dir.store().await);
-        let key = |kid: &str, created_at_ms| SealedSigningKey { kid: kid.to_owned(), sealed: vec![1, 2, 3], created_at_ms };
+        let key = |kid: &str, created_at_ms| SealedSigningKey {
+            kid: kid.to_owned(),
+            sealed: vec![1, 2, 3],
+            created_at_ms,
+            signs_from_ms: created_at_ms,
+            ends_at_ms: None,
+        };
         assert_eq!(store.add_first_signing_key(&key("b", 1)).await.unwrap(), Added::Now);
         assert_eq!(beside.add_first_signing_key(&key("a", 2)).await.unwrap(), Added::AlreadyThere);
         beside.add_signing_key(&key("a", 2)).await.unwrap();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sealgate::auth::{self, Asker, Auth, Config, Grant, LoginRefused, OpenError, secret};
+use sealgate::auth::{self, Asker, Auth, Config, Grant, JournalWriter, LoginRefused, OpenError, secret};
 use sealgate::metrics::Registry;
 use sealgate::store::{self, NewDevice, NewService, Store};
 
@@ -40,6 +40,8 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) registry: Registry,
     pub(crate) auth: Auth,
+    /// What writes the audit log, for whoever lets it.
+    pub(crate) journal: Option<JournalWriter>,
 }
 
 /// The database in `scratch`, opened once more.
@@ -53,6 +55,14 @@ pub(crate) async fn store_in(scratch: &Scratch) -> Store {
 }
 
 pub(crate) async fn open(store: &Store, config: &Config, registry: &Registry) -> Result<Auth, OpenError> {
+    open_with_journal(store, config, registry).await.map(|(auth, _)| auth)
+}
+
+async fn open_with_journal(
+    store: &Store,
+    config: &Config,
+    registry: &Registry,
+) -> Result<(Auth, JournalWriter), OpenError> {
     Auth::open(config, store.clone(), &STORAGE_KEY, auth::Metrics::new(registry), NOW_MS).await
 }
 
@@ -63,8 +73,8 @@ pub(crate) async fn world() -> World {
 pub(crate) async fn world_of(config: &Config) -> World {
     let (scratch, registry) = (Scratch::new("auth"), Registry::default());
     let store = store_in(&scratch).await;
-    let auth = open(&store, config, &registry).await.unwrap();
-    World { scratch, store, registry, auth }
+    let (auth, journal) = open_with_journal(&store, config, &registry).await.unwrap();
+    World { scratch, store, registry, auth, journal: Some(journal) }
 }
 
 impl World {
