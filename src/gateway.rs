@@ -34,7 +34,7 @@ pub use cellar::{Cellar, StartError};
 use doors::{Doors, bind};
 use origin::Origin;
 use tasks::Tasks;
-use watch::Watch;
+use watch::{Known, Watch};
 
 /// Where the doors are.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,7 +58,7 @@ pub struct Gateway {
     addresses: Addresses,
     store: Store,
     spool: Option<Spool>,
-    registry_version: i64,
+    known: Known,
     upkeep: Upkeep,
     checkpointer: Checkpointer,
     guard: Arc<Guard>,
@@ -125,7 +125,7 @@ impl Gateway {
         let hooks = config.hooks.secret_file.as_deref().map(public::Secrets::load).transpose()?;
 
         let Cellar { store, masters } = Cellar::open(&config).await?;
-        let registry_version = store.registry_version().await?;
+        let known = Known::ask(&store).await?;
         let spool = Spool::open(&config.store, &store, Writer::words()).await?;
         let registry = Registry::default();
         let ready = Ready::new(&registry);
@@ -143,6 +143,9 @@ impl Gateway {
             }
             Role::Ingest => (None, None),
         };
+        if let Some(auth) = &auth {
+            auth.look_again(now_ms()).await?;
+        }
         let proof_key = masters.proof_key();
         let guard = Arc::new(Guard::new(&config.seal, masters, store.clone()));
         let budget = Budget::new(config.ingest.in_flight_bytes_max);
@@ -191,7 +194,7 @@ impl Gateway {
             checkpointer: Checkpointer::new(store.clone(), proof_key, &config.proof, proof::Metrics::new(&registry)),
             store,
             spool,
-            registry_version,
+            known,
             guard,
             identities,
             tls_metrics: tls::Metrics::new(&registry),
@@ -261,7 +264,7 @@ impl Gateway {
         pipeline.spawn("writer", self.writer.run(give_up.clone()));
         let (store, ready, auth) =
             (self.store.clone(), self.ready.clone(), self.public.as_ref().map(|(auth, _)| auth.clone()));
-        let watch = Watch { store, known: self.registry_version, guard: self.guard, auth, hub, ready };
+        let watch = Watch { store, known: self.known, guard: self.guard, auth, hub, ready };
         background.spawn("registry", watch.run(background_ends.clone()));
         if let Some((_, door)) = self.public {
             background.spawn("public", door.serve(doors_close.clone()));

@@ -52,7 +52,7 @@ impl Default for Config {
             token_lifetime: Duration::from_secs(3600),
             signing_key_lifetime: Duration::from_secs(90 * 24 * 3600),
             signing_key_announce: Duration::from_secs(600),
-            requests_per_client_max: 10,
+            requests_per_client_max: 100,
             token_cache_entries: 65_536,
             failed_logins_free_per_address: 20,
             failed_logins_free_per_device: 5,

@@ -169,9 +169,12 @@ impl Issuer {
     /// Makes the next key, unless another process has made one meanwhile.
     pub(crate) async fn rotate(&self, rotation: Rotation, now_ms: i64) -> Result<Added, OpenError> {
         let plan = self.schedule.plan(rotation, now_ms);
-        let newest = self.kept().rows.last().map(|newest| newest.kid.clone()).ok_or(OpenError::NoKey)?;
-        let (_, kept) = new_key(&self.storage_key, now_ms, plan.signs_from_ms)?;
-        let added = self.store.rotate_signing_key(&kept, &newest, plan.others_end_ms).await?;
+        let kept = self.kept();
+        let newest = kept.rows.last().ok_or(OpenError::NoKey)?;
+        // The order of keys is that of these times, whatever another gateway's clock has made of the one before.
+        let created_at_ms = now_ms.max(newest.created_at_ms + 1);
+        let (_, next) = new_key(&self.storage_key, created_at_ms, plan.signs_from_ms)?;
+        let added = self.store.rotate_signing_key(&next, &newest.kid, plan.others_end_ms).await?;
         self.reload().await?;
         Ok(added)
     }
@@ -293,10 +296,10 @@ async fn make_first(store: &Store, storage_key: &[u8; 32], now_ms: i64) -> Resul
 /// A new key, and what the store keeps of it.
 fn new_key(
     storage_key: &[u8; 32],
-    now_ms: i64,
+    created_at_ms: i64,
     signs_from_ms: i64,
 ) -> Result<(SigningKey, SealedSigningKey), getrandom::Error> {
     let key = SigningKey::generate()?;
     let (kid, sealed) = (key.kid().to_owned(), key.seal(storage_key)?);
-    Ok((key, SealedSigningKey { kid, sealed, created_at_ms: now_ms, signs_from_ms, ends_at_ms: None }))
+    Ok((key, SealedSigningKey { kid, sealed, created_at_ms, signs_from_ms, ends_at_ms: None }))
 }

@@ -124,7 +124,8 @@ pub enum OpenError {
 }
 
 impl Auth {
-    /// Loads the keys that sign tokens, which are sealed under `storage_key`, or makes the first.
+    /// Loads the keys that sign tokens, which are sealed under `storage_key`, or makes the first. Which tokens were taken back is not known before
+    /// [`Auth::look_again`].
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -142,9 +143,7 @@ impl Auth {
         let endpoint = Endpoint::new(store.clone(), issuer, Rate::per_second(config.requests_per_client_max));
         let failed = FailedLogins::new(config, metrics.paused.clone());
         let (journal, writer) = Journal::new(store.clone(), metrics.left_out.clone());
-        let auth = Auth(Arc::new(Inner { endpoint, logins, failed, journal, store, metrics }));
-        auth.look_again(now_ms).await?;
-        Ok((auth, writer))
+        Ok((Auth(Arc::new(Inner { endpoint, logins, failed, journal, store, metrics })), writer))
     }
 
     /// Takes the signing keys and the revoked tokens as the store has them now, and has every login judged anew. What is given back are the

@@ -7,14 +7,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::auth::{Auth, OpenError, Principal, TakenBack};
+use crate::auth::{Auth, OpenError, Principal};
 use crate::broker::Hub;
 use crate::ready::{Part, Ready};
 use crate::seal::Guard;
-use crate::store::{Kind, Store};
+use crate::store::{Kind, Store, StoreError};
 
-/// How often the registry is asked whether another process has changed it.
-const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often it is asked whether another process has changed something.
+const INTERVAL: Duration = Duration::from_millis(500);
 
 /// How many of them lie between two looks at what the issuer has to do: a minute.
 const INTERVALS_BETWEEN_KEEPING: u32 = 120;
@@ -22,8 +22,8 @@ const INTERVALS_BETWEEN_KEEPING: u32 = 120;
 /// Who wants to know.
 pub(super) struct Watch {
     pub(super) store: Store,
-    /// The version of the registry before which nothing was remembered.
-    pub(super) known: i64,
+    /// Before this nothing was remembered.
+    pub(super) known: Known,
     pub(super) guard: Arc<Guard>,
     /// None where nobody logs in here.
     pub(super) auth: Option<Auth>,
@@ -32,43 +32,62 @@ pub(super) struct Watch {
     pub(super) ready: Ready,
 }
 
+/// What was there when it was looked at last, as numbers that grow with each change.
+pub(super) struct Known {
+    /// Devices, services and clients.
+    registry: i64,
+    /// What tokens rest on.
+    identity: i64,
+}
+
+impl Known {
+    /// As it is now.
+    pub(super) async fn ask(store: &Store) -> Result<Known, StoreError> {
+        Ok(Known { registry: store.registry_version().await?, identity: store.identity_version().await? })
+    }
+}
+
 impl Watch {
     /// Looks until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut ticks = tokio::time::interval(REGISTRY_INTERVAL);
+        let mut ticks = tokio::time::interval(INTERVAL);
         let mut until_kept = 0;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             if until_kept == 0 {
                 self.keep().await;
             }
             until_kept = (until_kept + 1) % INTERVALS_BETWEEN_KEEPING;
-            let version = self.store.registry_version().await;
-            self.ready.set(Part::Store, version.is_ok());
-            match version {
-                Ok(version) if version != self.known => {
-                    let before = std::mem::replace(&mut self.known, version);
-                    self.guard.registry_changed();
-                    if let Some(auth) = &self.auth {
-                        auth.registry_changed();
-                    }
-                    if let Err(error) = self.end_revoked().await {
-                        warn!(%error, "What was taken back cannot be read; it is tried again.");
-                        self.known = before;
-                    }
-                }
-                Ok(_) => {}
+            let known = Known::ask(&self.store).await;
+            self.ready.set(Part::Store, known.is_ok());
+            match known {
+                Ok(known) => self.look_at(known).await,
                 Err(error) => warn!(%error, "The registry cannot be read."),
             }
         }
     }
 
-    /// Ends what those have here who may no longer come in, or whose token is no longer good. Logins are judged anew already, so nobody comes
-    /// in behind this.
-    async fn end_revoked(&self) -> Result<(), OpenError> {
-        let taken_back = match &self.auth {
-            Some(auth) => auth.look_again(now_ms()).await?,
-            None => Arc::new(TakenBack::default()),
-        };
+    /// What cannot be read now is looked at again at the next tick.
+    async fn look_at(&mut self, now: Known) {
+        if now.registry != self.known.registry {
+            self.guard.registry_changed();
+            if let Some(auth) = &self.auth {
+                auth.registry_changed();
+            }
+            match self.end_disabled().await {
+                Ok(()) => self.known.registry = now.registry,
+                Err(error) => warn!(%error, "Who was disabled cannot be read; it is tried again."),
+            }
+        }
+        if now.identity != self.known.identity {
+            match self.end_taken_back().await {
+                Ok(()) => self.known.identity = now.identity,
+                Err(error) => warn!(%error, "Which tokens were taken back cannot be read; it is tried again."),
+            }
+        }
+    }
+
+    /// Ends what those have here who may no longer come in. Logins are judged anew already, so nobody comes in behind this.
+    async fn end_disabled(&self) -> Result<(), StoreError> {
         let Some(hub) = &self.hub else { return Ok(()) };
         let (devices, services): (Vec<Principal>, Vec<Principal>) =
             hub.principals().into_iter().partition(|principal| matches!(principal, Principal::Device(_)));
@@ -80,9 +99,17 @@ impl Watch {
         }
         if !revoked.is_empty() {
             info!(logins = revoked.len(), "Logins were taken back; their connections and sessions end.");
+            hub.revoke(|principal, _| revoked.contains(principal));
         }
-        if !revoked.is_empty() || !taken_back.is_empty() {
-            hub.revoke(|principal, token| revoked.contains(principal) || taken_back.covers(token));
+        Ok(())
+    }
+
+    /// Ends what came with a token that is no longer good. Logins know of it before.
+    async fn end_taken_back(&self) -> Result<(), OpenError> {
+        let Some(auth) = &self.auth else { return Ok(()) };
+        let taken_back = auth.look_again(now_ms()).await?;
+        if let Some(hub) = self.hub.as_ref().filter(|_| !taken_back.is_empty()) {
+            hub.revoke(|_, token| taken_back.covers(token));
         }
         Ok(())
     }

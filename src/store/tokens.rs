@@ -14,6 +14,11 @@ pub struct RevokedToken {
 }
 
 impl Store {
+    /// Grows with each change of what tokens rest on: the keys that sign them, and which of them were taken back.
+    pub async fn identity_version(&self) -> Result<i64, StoreError> {
+        ask!(&self.0, identity_version())
+    }
+
     /// Takes a token back.
     pub async fn revoke_token(&self, token: &RevokedToken) -> Result<Added, StoreError> {
         ask!(&self.0, revoke_token(&self.1, token))

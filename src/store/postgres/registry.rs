@@ -137,6 +137,11 @@ impl Postgres {
         Ok(sqlx::query_scalar(sql).fetch_one(&self.0.pool).await?)
     }
 
+    pub(in crate::store) async fn identity_version(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT number FROM meta WHERE key = 'identity_version'";
+        Ok(sqlx::query_scalar(sql).fetch_one(&self.0.pool).await?)
+    }
+
     async fn set_state(&self, actor: &Actor, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
         let mut transaction = begin_as(&self.0.pool, actor).await?;
         let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&mut *transaction).await?;

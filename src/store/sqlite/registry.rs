@@ -139,6 +139,11 @@ impl Sqlite {
         Ok(sqlx::query_scalar(sql).fetch_one(&self.0.readers).await?)
     }
 
+    pub(in crate::store) async fn identity_version(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT value FROM meta WHERE key = 'identity_version'";
+        Ok(sqlx::query_scalar(sql).fetch_one(&self.0.readers).await?)
+    }
+
     async fn set_state(&self, actor: &Actor, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
         let mut writer = self.0.writer.lock().await;
         let mut transaction = begin_as(&mut writer, actor).await?;

@@ -111,7 +111,7 @@ over_both! {
             kid: kid.to_owned(), sealed: vec![1], created_at_ms: ms, signs_from_ms: ms + 5, ends_at_ms: None,
         };
         store.add_first_signing_key(&key("a", 1)).await.unwrap();
-        let version = store.registry_version().await.unwrap();
+        let version = store.identity_version().await.unwrap();
         let (one, other) = (key("b", 2), key("c", 2));
         let (one, other) = tokio::join!(
             store.rotate_signing_key(&one, "a", 100),
@@ -123,7 +123,7 @@ over_both! {
         assert_eq!((keys.len(), keys[1].signs_from_ms, keys[1].ends_at_ms), (2, 7, None));
         let end = if added[0] == Added::Now { 100 } else { 200 };
         assert_eq!(keys[0].ends_at_ms, Some(end));
-        assert!(store.registry_version().await.unwrap() > version, "gateways learn of it");
+        assert!(store.identity_version().await.unwrap() > version, "gateways learn of it");
         // An end that is set is not put off.
         let newest = keys[1].kid.clone();
         assert_eq!(store.rotate_signing_key(&key("d", 3), &newest, 900).await.unwrap(), Added::Now);
@@ -138,9 +138,9 @@ over_both! {
     async fn a_token_is_taken_back_until_its_end(dir) {
         let store = dir.store().await;
         let token = |id: &str, expires_at_ms| RevokedToken { id: id.to_owned(), subject: "d".to_owned(), expires_at_ms };
-        let version = store.registry_version().await.unwrap();
+        let version = store.identity_version().await.unwrap();
         assert_eq!(store.acting_as(actor()).revoke_token(&token("t1", 1_000)).await.unwrap(), Added::Now);
-        assert!(store.registry_version().await.unwrap() > version);
+        assert!(store.identity_version().await.unwrap() > version);
         assert_eq!(store.revoke_token(&token("t1", 1_000)).await.unwrap(), Added::AlreadyThere);
         store.revoke_token(&token("t2", 2_000)).await.unwrap();
         let sorted = |mut ids: Vec<String>| { ids.sort(); ids };

@@ -107,8 +107,16 @@ BEGIN
 END $$;
 CREATE TRIGGER signing_key_ends_is_entered AFTER UPDATE OF ends_at ON signing_key FOR EACH ROW
     WHEN (NEW.ends_at IS DISTINCT FROM OLD.ends_at) EXECUTE FUNCTION signing_key_ends_is_entered();
-CREATE TRIGGER registry_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON signing_key
-    FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
+-- Grows with each change of what tokens rest on, so that gateways look at it again. It is not the registry's: who the devices are has not
+-- changed.
+INSERT INTO meta (key, number) VALUES ('identity_version', 0);
+CREATE FUNCTION identity_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE meta SET number = number + 1 WHERE key = 'identity_version';
+    RETURN NULL;
+END $$;
+CREATE TRIGGER identity_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON signing_key
+    FOR EACH STATEMENT EXECUTE FUNCTION identity_changed();
 
 -- Access tokens of ours that were taken back before their end; after it they may go.
 CREATE TABLE revoked_tokens (
@@ -123,8 +131,8 @@ BEGIN
 END $$;
 CREATE TRIGGER token_revoked_is_entered AFTER INSERT ON revoked_tokens
     FOR EACH ROW EXECUTE FUNCTION token_revoked_is_entered();
-CREATE TRIGGER registry_changed AFTER INSERT ON revoked_tokens
-    FOR EACH STATEMENT EXECUTE FUNCTION registry_changed();
+CREATE TRIGGER identity_changed AFTER INSERT ON revoked_tokens
+    FOR EACH STATEMENT EXECUTE FUNCTION identity_changed();
 
 -- The public keys (a JWK set) of a client that proves who it is with a private one. Its secret is nobody's then.
 ALTER TABLE clients ADD COLUMN public_keys text;

@@ -93,14 +93,17 @@ CREATE TRIGGER signing_key_ends_is_entered AFTER UPDATE OF ends_at ON signing_ke
     SELECT at, who, origin, 'signing_key_ends', NEW.kid, strftime('%Y-%m-%dT%H:%M:%SZ', NEW.ends_at / 1000, 'unixepoch')
     FROM audit_now;
 END;
+-- Grows with each change of what tokens rest on, so that gateways look at it again. It is not the registry's: who the devices are has not
+-- changed.
+INSERT INTO meta VALUES ('identity_version', 0);
 CREATE TRIGGER signing_key_added AFTER INSERT ON signing_key BEGIN
-    UPDATE meta SET value = value + 1 WHERE key = 'registry_version';
+    UPDATE meta SET value = value + 1 WHERE key = 'identity_version';
 END;
 CREATE TRIGGER signing_key_changed AFTER UPDATE ON signing_key BEGIN
-    UPDATE meta SET value = value + 1 WHERE key = 'registry_version';
+    UPDATE meta SET value = value + 1 WHERE key = 'identity_version';
 END;
 CREATE TRIGGER signing_key_removed AFTER DELETE ON signing_key BEGIN
-    UPDATE meta SET value = value + 1 WHERE key = 'registry_version';
+    UPDATE meta SET value = value + 1 WHERE key = 'identity_version';
 END;
 
 -- Access tokens of ours that were taken back before their end; after it they may go.
@@ -114,7 +117,7 @@ CREATE TRIGGER token_revoked_is_entered AFTER INSERT ON revoked_tokens BEGIN
     SELECT at, who, origin, 'token_revoked', NEW.subject, NEW.jti FROM audit_now;
 END;
 CREATE TRIGGER token_revoked AFTER INSERT ON revoked_tokens BEGIN
-    UPDATE meta SET value = value + 1 WHERE key = 'registry_version';
+    UPDATE meta SET value = value + 1 WHERE key = 'identity_version';
 END;
 
 -- The public keys (a JWK set) of a client that proves who it is with a private one. Its secret is nobody's then.
