@@ -46,7 +46,7 @@ pub use keys::{Jwk, KeyError};
 pub use metrics::Metrics;
 pub use refusal::LoginRefused;
 pub use request::TokenRefused;
-pub use rotation::Rotation;
+pub use rotation::{Rotation, signing as signing_key};
 pub use scope::Role;
 pub use taken_back::{TakenBack, TokenMark};
 

@@ -57,7 +57,7 @@ impl Schedule {
 }
 
 /// The place of the key that signs at `now_ms`: the newest whose time has come, or the oldest that is good, if that of none has.
-pub(crate) fn signing(keys: &[SealedSigningKey], now_ms: i64) -> Option<usize> {
+pub fn signing(keys: &[SealedSigningKey], now_ms: i64) -> Option<usize> {
     let is_good = |key: &SealedSigningKey| is_shown(key, now_ms);
     let begun = keys.iter().rposition(|key| is_good(key) && key.signs_from_ms <= now_ms);
     begun.or_else(|| keys.iter().position(is_good))

@@ -2,6 +2,8 @@
 //!
 //! Beside a running gateway, as `sealgate device`.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use sealgate_envelope::DeviceId;
@@ -9,14 +11,14 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::output::{Format, ListFormat};
-use super::registry::{PAGE, not_added, state_is_set, word};
+use super::registry::{PAGE, not_added, own_proof, read_public_keys, state_is_set, word};
 use super::settings::Settings;
-use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text};
+use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, time_text};
 use crate::auth::scope::{self, Scope};
 use crate::auth::secret::{new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
-use crate::store::{NewService, Service, State, Store};
+use crate::store::{Kind, NewService, Service, State, Store};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -24,6 +26,7 @@ Examples:
   sealgate client add console --scope 'sub:readings/#'
   sealgate client add rules --scope 'sub:readings/+' --scope 'pub:alarms/#' --format json
   eval \"$(sealgate client add console --scope 'sub:readings/#' --format shell)\"   # sets SERVICE_CLIENT_ID …
+  sealgate client add archive --scope introspect --public-key archive.jwks
   sealgate client list
   sealgate client disable console
 
@@ -40,9 +43,15 @@ enum Verb {
         /// The service's name, which is its MQTT user name: 1 to 64 of A-Z a-z 0-9 . _ : -
         // A service's name stands where a device's id can, so it is of the same characters.
         name: DeviceId,
-        /// What it may do, pub:FILTER or sub:FILTER; may be given again.
+        /// What it may do; may be given again.
+        ///
+        /// pub:FILTER or sub:FILTER; introspect: ask what a token is worth; sealgate:viewer, sealgate:operator or sealgate:admin: operate the
+        /// gateway.
         #[arg(long = "scope", value_name = "SCOPE", required = true)]
         scopes: Vec<Scope>,
+        /// It proves who it is with the private half of this key (private_key_jwt), and gets no secret: a JWK, a JWK set, or PEM.
+        #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        public_key: Option<PathBuf>,
         /// How the credentials are printed.
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
@@ -72,11 +81,13 @@ impl Arguments {
         let config = settings.load()?;
         block_on(async {
             let Cellar { store, .. } = match &self.verb {
-                Verb::Add { .. } => Cellar::open(&config).await?,
+                Verb::Add { .. } => open(&config).await?,
                 Verb::List { .. } | Verb::Disable { .. } | Verb::Enable { .. } => open_existing(&config).await?,
             };
             let done = match self.verb {
-                Verb::Add { name, scopes, format } => add(&config, &store, &name, &scopes, format).await,
+                Verb::Add { name, scopes, public_key, format } => {
+                    add(&config, &store, &name, &scopes, public_key.as_deref(), format).await
+                }
                 Verb::List { format } => list(&store, format).await,
                 Verb::Disable { name } => set_state(&store, &name, State::Disabled).await,
                 Verb::Enable { name } => set_state(&store, &name, State::Enabled).await,
@@ -87,7 +98,15 @@ impl Arguments {
     }
 }
 
-async fn add(config: &Config, store: &Store, name: &DeviceId, scopes: &[Scope], format: Format) -> Done {
+async fn add(
+    config: &Config,
+    store: &Store,
+    name: &DeviceId,
+    scopes: &[Scope],
+    public_key: Option<&Path>,
+    format: Format,
+) -> Done {
+    let public_keys = public_key.map(read_public_keys).transpose()?;
     let scopes: Vec<String> = scopes.iter().map(Scope::to_string).collect();
     scope::join(&scopes).map_err(|error| Failure::Unusable(error.into()))?;
     let (client_secret, secret_sha256) = new_client_secret()?;
@@ -99,10 +118,13 @@ async fn add(config: &Config, store: &Store, name: &DeviceId, scopes: &[Scope], 
         created_at_ms: now_ms(),
     };
     store.add_service(&service).await.map_err(|error| not_added("service", name.as_str(), error))?;
+    if public_keys.is_some() {
+        store.set_client_keys(Kind::Service, name.as_str(), public_keys.as_deref()).await?;
+    }
     let credentials = Credentials {
         name: &service.name,
         client_id: &service.client_id,
-        client_secret: client_secret.expose(),
+        client_secret: public_keys.is_none().then(|| client_secret.expose()),
         scopes: &service.scopes,
     };
     let printed = output::line(&credentials.in_format(format, config));
@@ -115,7 +137,9 @@ async fn add(config: &Config, store: &Store, name: &DeviceId, scopes: &[Scope], 
 struct Credentials<'a> {
     name: &'a str,
     client_id: &'a str,
-    client_secret: &'a str,
+    /// None: the service has a key of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<&'a str>,
     scopes: &'a [String],
 }
 
@@ -127,7 +151,7 @@ impl Credentials<'_> {
             Format::Shell => output::exports(&[
                 ("SERVICE_NAME", self.name),
                 ("SERVICE_CLIENT_ID", self.client_id),
-                ("SERVICE_CLIENT_SECRET", self.client_secret),
+                ("SERVICE_CLIENT_SECRET", self.client_secret.unwrap_or_default()),
             ]),
         }
     }
@@ -137,17 +161,19 @@ impl Credentials<'_> {
         let scopes = scopes.join(" ");
         let token_endpoint = config.auth.issuer.endpoint("/oauth/token");
         let mqtt = config.edge.listen;
+        let (secret, how) = own_proof(*client_secret, client_id, &token_endpoint);
         Zeroizing::new(format!(
             "Service {name} is added. Its credentials are shown this once:
 
   name           {name}
   client id      {client_id}
-  client secret  {client_secret}
+  client secret  {}
   scopes         {scopes}
 
 Next: it fetches a token,
-  curl -u {client_id}:{client_secret} -d grant_type=client_credentials {token_endpoint}
-and connects to {mqtt} with its name as user name and the token as password."
+  {}
+and connects to {mqtt} with its name as user name and the token as password.",
+            *secret, *how
         ))
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Beside a running gateway: both open the same database, and the gateway notices what has changed.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use sealgate_envelope::{DeviceId, DeviceKey};
@@ -11,14 +13,14 @@ use zeroize::Zeroizing;
 use super::integrity::worst;
 use super::moment::Moment;
 use super::output::{Format, ListFormat};
-use super::registry::{PAGE, not_added, state_is_set, word};
+use super::registry::{PAGE, not_added, own_proof, read_public_keys, state_is_set, word};
 use super::settings::Settings;
-use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text};
+use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, time_text};
 use crate::auth::secret::{ClientSecret, new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
 use crate::seal::GroupName;
-use crate::store::{AddError, Device, NewDevice, State, Store};
+use crate::store::{AddError, Device, Kind, NewDevice, State, Store};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -27,6 +29,7 @@ Examples:
   sealgate device add sensor-1 --format json
   sealgate device add sim-{1..100} --format json > fleet.jsonl    # for firmware-sim
   eval \"$(sealgate device add sensor-1 --format shell)\"   # sets DEVICE_ID, DEVICE_SEAL_KEY …
+  sealgate device add sensor-1 --public-key sensor-1.pem    # it signs for itself; nobody has its secret
   sealgate device add van-1 van-2 --group vans              # [seal.group.vans] says how old what they send may be
   sealgate device set pump-1 pump-2 --group backfill
   sealgate device set pump-1 pump-2 --no-group
@@ -50,6 +53,9 @@ enum Verb {
         /// The group that they are in: 1 to 64 of A-Z a-z 0-9 _ -.
         #[arg(long, value_name = "NAME")]
         group: Option<GroupName>,
+        /// It proves who it is with the private half of this key (private_key_jwt), and gets no secret: a JWK, a JWK set, or PEM.
+        #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        public_key: Option<PathBuf>,
         /// How the credentials are printed.
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
@@ -112,13 +118,16 @@ impl Arguments {
         let config = settings.load()?;
         block_on(async {
             let cellar = match &self.verb {
-                Verb::Add { .. } => Cellar::open(&config).await?,
+                Verb::Add { .. } => open(&config).await?,
                 Verb::List { .. } | Verb::Set { .. } | Verb::Disable { .. } | Verb::Enable { .. } => {
                     open_existing(&config).await?
                 }
             };
             let done = match self.verb {
-                Verb::Add { ids, group, format } => add_all(&config, &cellar, &ids, group.as_ref(), format).await,
+                Verb::Add { ids, group, public_key, format } => {
+                    let wish = Wish { group: group.as_ref(), public_key: public_key.as_deref(), format };
+                    add_all(&config, &cellar, &ids, wish).await
+                }
                 Verb::List { worst: Some(limit), since, format } => worst(&cellar.store, since, limit, format).await,
                 Verb::List { format, .. } => list(&cellar.store, format).await,
                 Verb::Set { ids, group } => set_group(&cellar.store, &ids, group.group.as_ref()).await,
@@ -131,16 +140,22 @@ impl Arguments {
     }
 }
 
+/// How devices are added.
+#[derive(Clone, Copy)]
+struct Wish<'a> {
+    group: Option<&'a GroupName>,
+    public_key: Option<&'a Path>,
+    format: Format,
+}
+
 /// None, if the name of one is taken or stands there twice; else one after the other, each printed as soon as it is added: what was
 /// printed is added, wherever this ends.
-async fn add_all(
-    config: &Config,
-    cellar: &Cellar,
-    ids: &[DeviceId],
-    group: Option<&GroupName>,
-    format: Format,
-) -> Done {
-    if format == Format::Shell && ids.len() > 1 {
+async fn add_all(config: &Config, cellar: &Cellar, ids: &[DeviceId], wish: Wish<'_>) -> Done {
+    let public_keys = wish.public_key.map(read_public_keys).transpose()?;
+    if public_keys.is_some() && ids.len() > 1 {
+        return Err(Failure::Unusable(anyhow!("--public-key is for one device: what two share proves neither")));
+    }
+    if wish.format == Format::Shell && ids.len() > 1 {
         return Err(Failure::Unusable(anyhow!(
             "--format shell is for one device: its variables have no other's names"
         )));
@@ -152,21 +167,24 @@ async fn add_all(
         }
     }
     for id in ids {
-        add(config, cellar, id, group, format).await?;
+        add(config, cellar, id, wish, public_keys.as_deref()).await?;
     }
     Ok(Exit::Done)
 }
 
-async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, group: Option<&GroupName>, format: Format) -> Done {
-    let enrolled = enrol(cellar, id, group).await?;
+async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, wish: Wish<'_>, public_keys: Option<&str>) -> Done {
+    let enrolled = enrol(cellar, id, wish.group).await?;
+    if public_keys.is_some() {
+        cellar.store.set_client_keys(Kind::Device, id.as_str(), public_keys).await?;
+    }
     let credentials = Credentials {
         device_id: id.as_str(),
         client_id: &enrolled.client_id,
-        client_secret: enrolled.client_secret.expose(),
+        client_secret: public_keys.is_none().then(|| enrolled.client_secret.expose()),
         seal_key: &Zeroizing::new(hex::encode(enrolled.key.as_bytes())),
         key_version: enrolled.key_version,
     };
-    let printed = output::line(&credentials.in_format(format, config));
+    let printed = output::line(&credentials.in_format(wish.format, config));
     printed.map_err(|error| anyhow!("device {id} is added, but its credentials could not be printed: {error}"))?;
     Ok(Exit::Done)
 }
@@ -202,7 +220,9 @@ pub(super) async fn enrol(cellar: &Cellar, id: &DeviceId, group: Option<&GroupNa
 struct Credentials<'a> {
     device_id: &'a str,
     client_id: &'a str,
-    client_secret: &'a str,
+    /// None: the device has a key of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<&'a str>,
     seal_key: &'a str,
     key_version: u8,
 }
@@ -215,7 +235,7 @@ impl Credentials<'_> {
             Format::Shell => output::exports(&[
                 ("DEVICE_ID", self.device_id),
                 ("DEVICE_CLIENT_ID", self.client_id),
-                ("DEVICE_CLIENT_SECRET", self.client_secret),
+                ("DEVICE_CLIENT_SECRET", self.client_secret.unwrap_or_default()),
                 ("DEVICE_SEAL_KEY", self.seal_key),
                 ("DEVICE_KEY_VERSION", &self.key_version.to_string()),
             ]),
@@ -226,19 +246,21 @@ impl Credentials<'_> {
         let Credentials { device_id, client_id, client_secret, seal_key, key_version } = self;
         let token_endpoint = config.auth.issuer.endpoint("/oauth/token");
         let mqtt = config.edge.listen;
+        let (secret, how) = own_proof(*client_secret, client_id, &token_endpoint);
         Zeroizing::new(format!(
             "Device {device_id} is added. Its credentials are shown this once:
 
   device id      {device_id}
   client id      {client_id}
-  client secret  {client_secret}
+  client secret  {}
   seal key       {seal_key}
   key version    {key_version}
 
 Next: the device fetches a token,
-  curl -u {client_id}:{client_secret} -d grant_type=client_credentials {token_endpoint}
+  {}
 and publishes sealed readings to devices/{device_id}/telemetry at {mqtt}, with the device id as user name and as client id,
-and the token as password."
+and the token as password.",
+            *secret, *how
         ))
     }
 }

@@ -3,6 +3,8 @@
 //! A command reads its settings, does one thing with the rooms below, and ends with an [`Exit`]. Nothing that another program could
 //! want to call is decided here; only words are.
 
+mod actor;
+mod audit;
 mod check_config;
 mod client;
 mod completions;
@@ -14,6 +16,7 @@ mod export;
 mod ingest;
 mod inspect;
 mod integrity;
+mod issuer;
 mod log;
 mod moment;
 mod output;
@@ -99,6 +102,10 @@ enum Command {
     Export(export::Arguments),
     /// Open all that is stored again, and say what does not fit.
     Verify(verify::Arguments),
+    /// List who has logged in and who has changed what.
+    Audit(audit::Arguments),
+    /// Rotate the keys that sign access tokens, or take a token back.
+    Issuer(issuer::Arguments),
     /// Say everything that is wrong with the configuration, each with its line.
     CheckConfig(check_config::Arguments),
     /// Take an envelope apart and say what is wrong with it.
@@ -119,6 +126,8 @@ impl Command {
             Command::Ingest(arguments) => arguments.run(settings),
             Command::Export(arguments) => arguments.run(settings),
             Command::Verify(arguments) => arguments.run(settings),
+            Command::Audit(arguments) => arguments.run(settings),
+            Command::Issuer(arguments) => arguments.run(settings),
             Command::CheckConfig(arguments) => arguments.run(settings),
             Command::Inspect(arguments) => arguments.run(settings),
             Command::Completions(arguments) => arguments.run(),
@@ -137,7 +146,13 @@ async fn open_existing(config: &Config) -> Result<Cellar, Failure> {
     if !data_dir.is_dir() {
         return Err(anyhow!("there is no data directory {}", data_dir.display()).into());
     }
-    Ok(Cellar::open(config).await?)
+    open(config).await
+}
+
+/// What rests in the data directory, made if it is not there; what the command changes bears the name of its user.
+async fn open(config: &Config) -> Result<Cellar, Failure> {
+    let Cellar { store, masters } = Cellar::open(config).await?;
+    Ok(Cellar { store: store.acting_as(actor::actor()), masters })
 }
 
 #[expect(clippy::disallowed_methods, reason = "a command is a driver")]

@@ -1,12 +1,51 @@
 //! What `device` and `client` say alike: of names that are taken or unknown, and of states.
 
+use std::io::Read as _;
+use std::path::Path;
+
 use anyhow::anyhow;
+use zeroize::Zeroizing;
 
 use super::{Done, Exit, Failure, output};
+use crate::auth::jwk::public_keys;
 use crate::store::{AddError, Found, State};
 
 /// Rows of one question to the database.
 pub(super) const PAGE: u32 = 1000;
+
+/// The longest file of public keys.
+const PUBLIC_KEYS_BYTES_MAX: u64 = 64 * 1024;
+
+/// The public keys in a file (JWK, JWK set or PEM), as the store keeps them.
+pub(super) fn read_public_keys(path: &Path) -> Result<String, Failure> {
+    let unusable = |error: &dyn std::fmt::Display| Failure::Unusable(anyhow!("{}: {error}", path.display()));
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(|error| unusable(&error))?;
+    file.take(PUBLIC_KEYS_BYTES_MAX).read_to_string(&mut text).map_err(|error| unusable(&error))?;
+    public_keys(&text).map_err(|error| unusable(&error))?;
+    Ok(text)
+}
+
+/// What is said of a client's secret, and how it fetches a token.
+pub(super) fn own_proof(
+    secret: Option<&str>,
+    client_id: &str,
+    token_endpoint: &str,
+) -> (Zeroizing<String>, Zeroizing<String>) {
+    let (secret, how) = match secret {
+        Some(secret) => (
+            secret.to_owned(),
+            format!("curl -u {client_id}:{secret} -d grant_type=client_credentials {token_endpoint}"),
+        ),
+        None => (
+            "none: it signs with its own key".to_owned(),
+            format!(
+                "POST {token_endpoint} with client_assertion, a JWT that it signs (RFC 7523): iss and sub {client_id}, aud {token_endpoint}, exp, jti"
+            ),
+        ),
+    };
+    (Zeroizing::new(secret), Zeroizing::new(how))
+}
 
 /// Why a device or a service (`kind`) was not added.
 pub(super) fn not_added(kind: &str, name: &str, error: AddError) -> Failure {

@@ -24,6 +24,7 @@ mod fleet;
 mod full_disk;
 mod half_open;
 mod hooks;
+mod identity;
 mod ingest;
 mod kill;
 mod limits;

@@ -16,7 +16,7 @@ mod cutter;
 mod device;
 mod fleet;
 mod gateway;
-mod http;
+pub(crate) mod http;
 mod load;
 mod meddler;
 mod postgres;
