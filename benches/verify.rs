@@ -81,6 +81,7 @@ async fn fill(config: &Config, database: &DatabaseConfig, rows: u64) {
             secret_sha256: [1; 32],
             key_version_min: 1,
             group: None,
+            issuer: None,
             created_at_ms: START_MS,
             device_id: device_id.clone(),
         };

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use crate::admin::LogLevel;
-use crate::auth::{self, Auth, JournalWriter};
+use crate::auth::{self, Auth, Foreign, JournalWriter};
 use crate::broker::{self, Broker, Hub, Presence};
 use crate::config::Config;
 use crate::ingest::{Budget, Outlets, Source, Wanted, Writer};
@@ -70,6 +70,7 @@ pub struct Gateway {
     ready: Ready,
     /// None where nobody comes to us for a token.
     public: Option<(Auth, public::Door)>,
+    foreign: Foreign,
     journal: Option<JournalWriter>,
     admin: admin::Door,
 }
@@ -133,11 +134,13 @@ impl Gateway {
         // What there is none of here is in nobody's way.
         ready.set(Part::Issuer, true);
         ready.set(Part::Source, true);
+        let foreign = Foreign::new(&config.auth, &registry, masters.newest()).map_err(StartError::IssuerTls)?;
         let (auth, journal) = match role {
             Role::Whole => {
-                auth::Metrics::issuer(&registry, config.auth.issuer.as_str()).set(1);
+                auth::Metrics::issuer(&registry, config.auth.identifier.as_str()).set(1);
                 let metrics = auth::Metrics::new(&registry);
-                Auth::open(&config.auth, store.clone(), &masters.storage_key(), metrics, now_ms())
+                let foreign = foreign.clone();
+                Auth::open(&config.auth, store.clone(), &masters.storage_key(), foreign, metrics, now_ms())
                     .await
                     .map(|(auth, journal)| (Some(auth), Some(journal)))?
             }
@@ -199,6 +202,7 @@ impl Gateway {
             identities,
             tls_metrics: tls::Metrics::new(&registry),
             public,
+            foreign,
             journal,
             origin,
             admin: admin::Door::new(admin.0, &config.admin, registry, ready.clone()),
@@ -270,6 +274,7 @@ impl Gateway {
             background.spawn("public", door.serve(doors_close.clone()));
         }
         if let Some(journal) = self.journal {
+            background.spawn("issuers", self.foreign.run(background_ends.clone(), self.ready.clone()));
             background.spawn("audit", journal.run(background_ends.clone()));
         }
         background.spawn("admin", self.admin.serve(background_ends.clone()));

@@ -26,6 +26,8 @@ pub struct Claims {
     pub token_id: String,
     /// `iat`, in Unix ms.
     pub issued_at_ms: i64,
+    /// The group that a foreign issuer names.
+    pub group: Option<String>,
     /// The `kid` of the key that verified it; empty before.
     pub key_id: String,
     /// `exp`, in Unix ms.
@@ -46,6 +48,7 @@ impl Claims {
             scope: text("scope")?,
             token_id: text("jti")?,
             issued_at_ms: time_ms(members.member("iat")?)?,
+            group: None,
             key_id: String::new(),
             expires_at_ms: time_ms(members.member("exp")?)?,
             not_before_ms: members.member("nbf").map_or(Some(None), |value| time_ms(value).map(Some))?,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 use thiserror::Error;
 
+use super::foreign::ForeignConfig;
 use super::rotation::Schedule;
 use crate::setting::{Mistake, outside};
 
@@ -15,7 +16,10 @@ use crate::setting::{Mistake, outside};
 pub struct Config {
     /// The issuer's identifier: the `iss` of our tokens, and the base of the public endpoints. It does not follow the
     /// bound port, so that tokens outlive a restart.
-    pub issuer: IssuerUrl,
+    pub identifier: IssuerUrl,
+    /// Other issuers, whose tokens are believed too.
+    #[serde(rename = "issuer", deserialize_with = "super::foreign::config::issuers")]
+    pub foreign: Vec<ForeignConfig>,
     /// Who the tokens are for: the `aud` that we issue and ask for.
     pub audience: String,
     /// Who else tokens may be asked for with `resource` (RFC 8707): they are signed here, and of no use here.
@@ -46,7 +50,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            issuer: IssuerUrl("http://127.0.0.1:8080".to_owned()),
+            identifier: IssuerUrl("http://127.0.0.1:8080".to_owned()),
+            foreign: Vec::new(),
             audience: "sealgate".to_owned(),
             other_audiences: Vec::new(),
             token_lifetime: Duration::from_secs(3600),
@@ -77,7 +82,8 @@ impl Config {
         let requests = outside("requests_per_client_max", self.requests_per_client_max, 1..=1_000_000);
         let others = self.other_audiences_mistake();
         let keys = [key_lifetime.flatten(), announce, requests, others];
-        [audience, lifetime.or(fraction), entries, pause].into_iter().chain(keys).flatten().collect()
+        let foreign = super::foreign::config::mistakes(&self.foreign, &self.identifier);
+        [audience, lifetime.or(fraction), entries, pause].into_iter().chain(keys).flatten().chain(foreign).collect()
     }
 
     fn other_audiences_mistake(&self) -> Option<Mistake> {

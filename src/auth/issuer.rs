@@ -126,7 +126,7 @@ impl Issuer {
         }
         let ring = KeyRing::new(Vec::new());
         let issuer = Issuer {
-            url: config.issuer.clone(),
+            url: config.identifier.clone(),
             audience: config.audience.clone(),
             other_audiences: config.other_audiences.clone(),
             schedule: config.schedule(),
@@ -139,7 +139,7 @@ impl Issuer {
         if issuer.kept().rows.is_empty() {
             return Err(OpenError::NoKey);
         }
-        Ok((issuer, TrustedIssuer::new(config.issuer.as_str(), ring)))
+        Ok((issuer, TrustedIssuer::new(config.identifier.as_str(), ring, &config.audience)))
     }
 
     /// Takes the keys as the store has them now.

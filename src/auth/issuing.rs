@@ -77,7 +77,7 @@ impl Auth {
 
     async fn worth(&self, request: &AboutToken, now: Instant, now_ms: i64) -> Result<Introspection, TokenRefused> {
         let client = self.0.endpoint.asker(request, now, now_ms).await?;
-        match self.0.logins.introspect(request.token(), now_ms).await {
+        match self.0.logins.introspect(request.token(), now, now_ms).await {
             Ok(claims) if may_know(&client, &claims) => Ok(Introspection::of(claims)),
             Err(LoginRefused::StoreUnavailable) => Err(TokenRefused::Unavailable),
             _ => Ok(Introspection::INACTIVE),

@@ -6,20 +6,25 @@
 //! the registry that it was asked about, so a login that overlaps a change cannot bring back what the change took
 //! away.
 
+mod holder;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 
 use quick_cache::sync::Cache;
 use sha2::{Digest as _, Sha256};
 
 use super::claims::Claims;
+use super::foreign::Foreign;
 use super::grant::{Grant, Principal, held_name};
+use super::jose::Compact;
 use super::refusal::LoginRefused;
 use super::scope;
 use super::taken_back::{TakenBack, TokenMark};
 use super::validator::{TOKEN_BYTES_MAX, Validator, valid_from_ms};
 use crate::metrics::IntCounter;
-use crate::store::{Holder, State, Store, StoreError};
+use crate::store::{State, Store, StoreError};
 
 /// The longest name of a device or a service.
 const NAME_BYTES_MAX: usize = 64;
@@ -28,6 +33,7 @@ const NAME_BYTES_MAX: usize = 64;
 pub(crate) struct Logins {
     store: Store,
     validator: Validator,
+    foreign: Foreign,
     verified: Cache<[u8; 32], Verified>,
     /// By the name, or by the name and `@` where a device of that name is not meant.
     standings: Cache<Box<str>, Standing>,
@@ -43,8 +49,19 @@ struct Verified {
     /// The OAuth client that the token was issued to.
     oauth_client: Arc<str>,
     valid_from_ms: i64,
+    /// Where the token is another issuer's.
+    elsewhere: Option<Elsewhere>,
     /// The state of the registry in which the holder might come in.
     registry: u64,
+}
+
+/// What is known of a token of another issuer.
+#[derive(Clone)]
+struct Elsewhere {
+    issuer: Arc<str>,
+    /// What the token grants, before the registry has its say.
+    scope: Arc<str>,
+    group: Option<Arc<str>>,
 }
 
 /// What a name may do without a token.
@@ -57,10 +74,16 @@ struct Standing {
 
 impl Logins {
     /// Remembers `entries_max` tokens, and as many standings.
-    pub(crate) fn new(store: Store, validator: Validator, entries_max: usize, cache_hits: IntCounter) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        validator: Validator,
+        foreign: Foreign,
+        entries_max: usize,
+        cache_hits: IntCounter,
+    ) -> Self {
         let (verified, standings) = (Cache::new(entries_max), Cache::new(entries_max));
         let (registry, taken_back) = (AtomicU64::new(0), RwLock::default());
-        Logins { store, validator, verified, standings, registry, taken_back, cache_hits }
+        Logins { store, validator, foreign, verified, standings, registry, taken_back, cache_hits }
     }
 
     /// From now on it is these tokens that are no longer good.
@@ -71,10 +94,10 @@ impl Logins {
     }
 
     /// What a token says whose holder may come in now, whoever shows it.
-    pub(crate) async fn introspect(&self, token: &str, now_ms: i64) -> Result<Claims, LoginRefused> {
+    pub(crate) async fn introspect(&self, token: &str, now: Instant, now_ms: i64) -> Result<Claims, LoginRefused> {
         check_length(token)?;
-        let claims = self.validator.check(token, now_ms)?;
-        self.look_up(&Verified::of(claims.clone())?).await?;
+        let claims = self.check(token, now_ms).await?;
+        self.look_up(&self.verified(claims.clone())?, now, now_ms).await?;
         Ok(claims)
     }
 
@@ -84,9 +107,36 @@ impl Logins {
         self.validator.check(token, now_ms)
     }
 
-    /// What the bearer of `token` may do, whoever that is: a service, for no device operates the gateway.
-    pub(crate) async fn bearer(&self, token: &str, now_ms: i64) -> Result<Arc<Grant>, LoginRefused> {
-        self.grant_of(token, now_ms, |_| Ok(())).await
+    /// What the bearer of `token` may do, whoever that is. People are not in the registry: if their issuer is another one, its word is enough.
+    pub(crate) async fn bearer(&self, token: &str, now: Instant, now_ms: i64) -> Result<Arc<Grant>, LoginRefused> {
+        check_length(token)?;
+        let is_foreign = match Compact::parse(token) {
+            Some(token) => token.claims.text("iss").is_some_and(|issuer| self.foreign.knows(issuer)),
+            None => true,
+        };
+        match is_foreign {
+            true => Ok(Arc::new(grant(&self.check(token, now_ms).await?)?)),
+            false => self.grant_of(token, now, now_ms, |_| Ok(())).await,
+        }
+    }
+
+    /// What a good token says. Of one whose key is not there, its issuer is asked for its keys once more; of one that is no JWT, what it is
+    /// worth.
+    async fn check(&self, token: &str, now_ms: i64) -> Result<Claims, LoginRefused> {
+        if is_opaque(token) {
+            return self.foreign.introspect(token, now_ms).await;
+        }
+        match self.validator.check(token, now_ms) {
+            Err(LoginRefused::UnknownKey) => {
+                let token_of = Compact::parse(token);
+                let issuer = token_of.as_ref().and_then(|token| token.claims.text("iss")).unwrap_or_default();
+                match self.foreign.look_again(issuer).await {
+                    true => self.validator.check(token, now_ms),
+                    false => Err(LoginRefused::UnknownKey),
+                }
+            }
+            checked => checked,
+        }
     }
 
     /// How often it has changed.
@@ -104,15 +154,17 @@ impl Logins {
         user_name: &str,
         token: &str,
         client_id: &str,
+        now: Instant,
         now_ms: i64,
     ) -> Result<Arc<Grant>, LoginRefused> {
-        self.grant_of(token, now_ms, |verified| verified.speaks_for(user_name, client_id)).await
+        self.grant_of(token, now, now_ms, |verified| verified.speaks_for(user_name, client_id)).await
     }
 
     /// The grant of a token whose holder may come in, and with which `fits` is content.
     async fn grant_of(
         &self,
         token: &str,
+        now: Instant,
         now_ms: i64,
         fits: impl Fn(&Verified) -> Result<(), LoginRefused>,
     ) -> Result<Arc<Grant>, LoginRefused> {
@@ -126,12 +178,14 @@ impl Logins {
         }
         let verified = match known {
             Some(known) => known,
-            None => Verified::of(self.validator.check(token, now_ms)?)?,
+            None => self.verified(self.check(token, now_ms).await?)?,
         };
         fits(&verified)?;
-        self.look_up(&verified).await?;
-        let grant = Arc::clone(&verified.grant);
-        self.verified.insert(hash, Verified { registry, ..verified });
+        let grant = self.look_up(&verified, now, now_ms).await?;
+        // What is no JWT is remembered where it was asked about, and for a shorter time.
+        if !is_opaque(token) {
+            self.verified.insert(hash, Verified { registry, grant: Arc::clone(&grant), ..verified });
+        }
         Ok(grant)
     }
 
@@ -141,9 +195,10 @@ impl Logins {
         user_name: &str,
         token: &str,
         client_id: &str,
+        now: Instant,
         now_ms: i64,
     ) -> Result<Arc<Grant>, LoginRefused> {
-        let grant = self.login(user_name, token, client_id, now_ms).await?;
+        let grant = self.login(user_name, token, client_id, now, now_ms).await?;
         if !grant.principal().owns_client_id(client_id) {
             return Err(LoginRefused::WrongClientId);
         }
@@ -205,29 +260,18 @@ impl Logins {
         Some(known)
     }
 
-    /// Whether the token's holder may come in now. A device's client is disabled when the device is.
-    async fn look_up(&self, verified: &Verified) -> Result<(), LoginRefused> {
-        let taken_back = Arc::clone(&self.taken_back.read().unwrap_or_else(PoisonError::into_inner));
-        if taken_back.covers(&verified.grant.token()) {
-            return Err(LoginRefused::Revoked);
-        }
-        let client = self.store.client(&verified.oauth_client).await.map_err(unavailable)?;
-        let client = client.ok_or(LoginRefused::UnknownPrincipal)?;
-        let same = match (&client.holder, verified.grant.principal()) {
-            (Holder::Device { device_id }, Principal::Device(name)) => device_id == name,
-            (Holder::Service { name, .. }, Principal::Service(other)) => **name == **other,
-            _ => false,
-        };
-        if same { enabled(client.state) } else { Err(LoginRefused::UnknownPrincipal) }
+    fn verified(&self, claims: Claims) -> Result<Verified, LoginRefused> {
+        let (grant, valid_from_ms) = (Arc::new(grant(&claims)?), valid_from_ms(&claims));
+        let elsewhere = self.foreign.knows(&claims.issuer).then(|| Elsewhere {
+            issuer: claims.issuer.into(),
+            scope: claims.scope.into(),
+            group: claims.group.map(Arc::from),
+        });
+        Ok(Verified { grant, oauth_client: claims.client_id.into(), valid_from_ms, elsewhere, registry: 0 })
     }
 }
 
 impl Verified {
-    fn of(claims: Claims) -> Result<Verified, LoginRefused> {
-        let (grant, valid_from_ms) = (Arc::new(grant(&claims)?), valid_from_ms(&claims));
-        Ok(Verified { grant, oauth_client: claims.client_id.into(), valid_from_ms, registry: 0 })
-    }
-
     /// The user name is the subject. A device's MQTT client id is its device id, or is left to us; a service may have
     /// several connections, and names them as it likes.
     fn speaks_for(&self, user_name: &str, client_id: &str) -> Result<(), LoginRefused> {
@@ -270,6 +314,11 @@ fn grant(claims: &Claims) -> Result<Grant, LoginRefused> {
     }
     let scopes = scope::parse_all(&claims.scope).map_err(|_| LoginRefused::Malformed)?;
     Ok(Grant::service(&claims.subject, scopes, claims.expires_at_ms).by_token(token))
+}
+
+/// No JWT (RFC 7519 section 3).
+fn is_opaque(token: &str) -> bool {
+    token.matches('.').count() != 2
 }
 
 /// Before any work is done for it.

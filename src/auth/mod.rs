@@ -16,6 +16,7 @@ mod config;
 mod credentials;
 mod endpoint;
 mod failed;
+pub mod foreign;
 mod form;
 mod grant;
 mod issuer;
@@ -37,6 +38,7 @@ pub mod validator;
 pub use claims::Claims;
 pub use config::{Config, IssuerUrl, IssuerUrlError};
 pub use endpoint::{ActiveToken, Introspection};
+pub use foreign::{Foreign, ForeignConfig};
 pub use grant::{Grant, Principal};
 pub use issuer::{
     INTROSPECTION_PATH, JWKS_PATH, JwkSet, METADATA_PATH, Metadata, REVOCATION_PATH, TOKEN_PATH, TokenAnswer,
@@ -124,7 +126,7 @@ pub enum OpenError {
 }
 
 impl Auth {
-    /// Loads the keys that sign tokens, which are sealed under `storage_key`, or makes the first. Which tokens were taken back is not known before
+    /// Loads the keys that sign tokens, which are sealed under `storage_key`, or makes the first. Tokens of `foreign` issuers are believed too. Which tokens were taken back is not known before
     /// [`Auth::look_again`].
     ///
     /// # Errors
@@ -133,13 +135,15 @@ impl Auth {
         config: &Config,
         store: Store,
         storage_key: &[u8; 32],
+        foreign: Foreign,
         metrics: Metrics,
         now_ms: i64,
     ) -> Result<(Auth, JournalWriter), OpenError> {
         let (issuer, trusted) = Issuer::open(config, &store, storage_key, now_ms).await?;
-        let validator = Validator::new(&config.audience, vec![trusted], metrics.signature_checks.clone());
+        let trusted = [vec![trusted], foreign.trusted()].concat();
+        let validator = Validator::new(trusted, metrics.signature_checks.clone());
         let hits = metrics.cache_hits.clone();
-        let logins = Logins::new(store.clone(), validator, config.token_cache_entries, hits);
+        let logins = Logins::new(store.clone(), validator, foreign, config.token_cache_entries, hits);
         let endpoint = Endpoint::new(store.clone(), issuer, Rate::per_second(config.requests_per_client_max));
         let failed = FailedLogins::new(config, metrics.paused.clone());
         let (journal, writer) = Journal::new(store.clone(), metrics.left_out.clone());
@@ -195,7 +199,7 @@ impl Auth {
         asker: Asker,
         now_ms: i64,
     ) -> Result<Arc<Grant>, Refused<LoginRefused>> {
-        let result = self.0.logins.login(user_name, token, client_id, now_ms).await;
+        let result = self.0.logins.login(user_name, token, client_id, asker.now, now_ms).await;
         self.note_login(&result, user_name, client_id, asker, now_ms);
         self.paused(result, user_name, asker, is_failure)
     }
@@ -216,7 +220,7 @@ impl Auth {
         asker: Asker,
         now_ms: i64,
     ) -> Result<Arc<Grant>, LoginRefused> {
-        let result = self.0.logins.login_elsewhere(user_name, token, client_id, now_ms).await;
+        let result = self.0.logins.login_elsewhere(user_name, token, client_id, asker.now, now_ms).await;
         self.note_login(&result, user_name, client_id, asker, now_ms);
         match &result {
             Ok(_) => self.0.failed.succeeded(user_name, asker.from, asker.now),
@@ -244,7 +248,7 @@ impl Auth {
     /// # Errors
     /// Why its bearer is no operator. It is logged, counted as a login and entered into the account of failures.
     pub async fn operator(&self, token: &str, asker: Asker, now_ms: i64) -> Result<Operator, Refused<LoginRefused>> {
-        let result = self.0.logins.bearer(token, now_ms).await;
+        let result = self.0.logins.bearer(token, asker.now, now_ms).await;
         let result = result.and_then(|grant| {
             let role = grant.role().ok_or(LoginRefused::NoOperator)?;
             Ok(Operator { name: Arc::clone(grant.principal().name()), role })
@@ -277,6 +281,12 @@ impl Auth {
             Ok(_) => self.0.journal.enter(event("login", client_id)),
             Err(reason) => {
                 tracing::warn!(?user_name, ?client_id, reason = reason.as_str(), "A login is refused: {reason}.");
+                if *reason == LoginRefused::NotRegistered {
+                    tracing::warn!(
+                        ?user_name,
+                        "To let it in: `sealgate device add {user_name} --issuer URL`, or register = \"on_login\"."
+                    );
+                }
                 self.0.journal.enter_failure(event("login_refused", reason.as_str()), now);
             }
         }
@@ -313,9 +323,9 @@ impl Auth {
     }
 }
 
-/// A store that is away is nobody's failure.
+/// A store or an issuer that is away is nobody's failure.
 fn is_failure(reason: LoginRefused) -> bool {
-    reason != LoginRefused::StoreUnavailable
+    !matches!(reason, LoginRefused::StoreUnavailable | LoginRefused::IssuerUnavailable)
 }
 
 /// What a log line shows of a foreign name; `Debug` escapes it besides. Whoever swaps name and secret must not find the secret in

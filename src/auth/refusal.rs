@@ -46,6 +46,9 @@ pub enum LoginRefused {
     /// The device, the service or its client does not exist any more.
     #[error("the token's subject is not registered")]
     UnknownPrincipal,
+    /// It comes with a token of another issuer, and nobody has added it to the registry for that one.
+    #[error("the token's subject was not added for its issuer")]
+    NotRegistered,
     /// The device or the client is disabled.
     #[error("the token's subject is disabled")]
     Disabled,
@@ -55,6 +58,9 @@ pub enum LoginRefused {
     /// It gives no role, which operators need.
     #[error("the token gives no role of an operator")]
     NoOperator,
+    /// Its issuer did not say what it is worth.
+    #[error("the token's issuer did not answer")]
+    IssuerUnavailable,
     /// Whether the subject may come in could not be looked up.
     #[error("the store did not answer")]
     StoreUnavailable,
@@ -62,7 +68,7 @@ pub enum LoginRefused {
 
 impl LoginRefused {
     /// Every reason, in the order of the declaration.
-    pub const ALL: [LoginRefused; 17] = [
+    pub const ALL: [LoginRefused; 19] = [
         LoginRefused::MissingToken,
         LoginRefused::Malformed,
         LoginRefused::WrongType,
@@ -76,9 +82,11 @@ impl LoginRefused {
         LoginRefused::WrongUserName,
         LoginRefused::WrongClientId,
         LoginRefused::UnknownPrincipal,
+        LoginRefused::NotRegistered,
         LoginRefused::Disabled,
         LoginRefused::Revoked,
         LoginRefused::NoOperator,
+        LoginRefused::IssuerUnavailable,
         LoginRefused::StoreUnavailable,
     ];
 
@@ -98,9 +106,11 @@ impl LoginRefused {
             LoginRefused::WrongUserName => "wrong_user_name",
             LoginRefused::WrongClientId => "wrong_client_id",
             LoginRefused::UnknownPrincipal => "unknown_principal",
+            LoginRefused::NotRegistered => "not_registered",
             LoginRefused::Disabled => "disabled",
             LoginRefused::Revoked => "revoked",
             LoginRefused::NoOperator => "no_operator",
+            LoginRefused::IssuerUnavailable => "issuer_unavailable",
             LoginRefused::StoreUnavailable => "store_unavailable",
         }
     }

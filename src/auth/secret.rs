@@ -4,6 +4,10 @@
 //! SHA-256. Both an id and a secret are of `A-Z a-z 0-9 - _` alone, because HTTP Basic splits at `:` and
 //! form-encoding changes what is outside of that set; so they read the same however a client encodes them.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest as _, Sha256};
@@ -57,6 +61,25 @@ pub(super) fn looks_like_one(text: &str) -> bool {
     let seal_key = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let token = text.starts_with("ey") && text.matches('.').count() == 2;
     secret || seal_key || token
+}
+
+/// The longest secret of somebody else that is read from a file.
+const FILE_BYTES_MAX: usize = 4096;
+
+/// A secret of ours at somebody else's, from its file: the text without the end of its line. It is read each time it is used, so that another
+/// one needs no restart.
+pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<String>, String> {
+    // Room for all of it from the start: a vector that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(FILE_BYTES_MAX + 1));
+    let file = File::open(path).map_err(|error| error.to_string())?;
+    file.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| "it is not text".to_owned())?;
+    let text = text.trim_end_matches(['\r', '\n']);
+    match text.len() {
+        0 => Err("it is empty".to_owned()),
+        1..=FILE_BYTES_MAX => Ok(Zeroizing::new(text.to_owned())),
+        _ => Err(format!("it has more than {FILE_BYTES_MAX} bytes")),
+    }
 }
 
 /// Makes a secret: the text for its owner, and the hash for the store.

@@ -14,6 +14,7 @@ use jsonwebtoken::DecodingKey;
 use prometheus::IntCounter;
 
 use super::claims::Claims;
+use super::foreign::{ForeignConfig, mapping};
 use super::jose::{Compact, Members};
 use super::refusal::LoginRefused;
 
@@ -25,15 +26,18 @@ const NOT_BEFORE_LEEWAY_MS: i64 = 5_000;
 
 /// Judges tokens.
 pub struct Validator {
-    audience: String,
     issuers: Vec<TrustedIssuer>,
     signature_checks: IntCounter,
 }
 
 /// Who signs tokens that are believed here.
+#[derive(Clone)]
 pub struct TrustedIssuer {
     name: String,
     keys: KeyRing,
+    audience: String,
+    /// What its claims mean; none: they are ours.
+    foreign: Option<Arc<ForeignConfig>>,
 }
 
 /// The keys of an issuer as they are now. Clones are one, so that whoever has new keys hands them in while others verify.
@@ -66,9 +70,9 @@ pub enum Algorithm {
 pub struct KeyUnfit;
 
 impl Validator {
-    /// Tokens for `audience` by one of `issuers`; each signature check is counted.
-    pub fn new(audience: &str, issuers: Vec<TrustedIssuer>, signature_checks: IntCounter) -> Self {
-        Validator { audience: audience.to_owned(), issuers, signature_checks }
+    /// Tokens by one of `issuers`; each signature check is counted.
+    pub fn new(issuers: Vec<TrustedIssuer>, signature_checks: IntCounter) -> Self {
+        Validator { issuers, signature_checks }
     }
 
     /// The claims of `token`, if it is a valid access token at `now_ms`.
@@ -80,10 +84,15 @@ impl Validator {
             return Err(LoginRefused::Malformed);
         }
         let compact = Compact::parse(token).ok_or(LoginRefused::Malformed)?;
-        check_header(&compact.header)?;
-        let claims = Claims::parse(&compact.claims).ok_or(LoginRefused::Malformed)?;
-        let key = self.key(&claims, &compact.header, now_ms)?;
-        self.check_audience(&claims)?;
+        check_critical(&compact.header)?;
+        let name = compact.claims.text("iss").ok_or(LoginRefused::Malformed)?;
+        let issuer = self.issuers.iter().find(|issuer| issuer.name == name).ok_or(LoginRefused::WrongIssuer)?;
+        let claims = issuer.claims(&compact)?;
+        let key = issuer.key(&compact.header, now_ms)?;
+        // RFC 9068 section 4: the resource server is among the audiences.
+        if !claims.audiences.contains(&issuer.audience) {
+            return Err(LoginRefused::WrongAudience);
+        }
         check_time(&claims, now_ms)?;
         self.signature_checks.inc();
         if !key.verifies(compact.signed, compact.signature) {
@@ -91,27 +100,38 @@ impl Validator {
         }
         Ok(Claims { key_id: key.kid, ..claims })
     }
-
-    fn key(&self, claims: &Claims, header: &Members, now_ms: i64) -> Result<VerificationKey, LoginRefused> {
-        let issuer = self.issuers.iter().find(|issuer| issuer.name == claims.issuer);
-        let issuer = issuer.ok_or(LoginRefused::WrongIssuer)?;
-        let kid = header.text("kid").ok_or(LoginRefused::UnknownKey)?;
-        let key = issuer.keys.find(kid, now_ms).ok_or(LoginRefused::UnknownKey)?;
-        let named = header.text("alg").ok_or(LoginRefused::Malformed)?;
-        if named == key.algorithm.as_str() { Ok(key) } else { Err(LoginRefused::WrongAlgorithm) }
-    }
-
-    fn check_audience(&self, claims: &Claims) -> Result<(), LoginRefused> {
-        // RFC 9068 section 4: the resource server is among the audiences.
-        let ours = claims.audiences.contains(&self.audience);
-        if ours { Ok(()) } else { Err(LoginRefused::WrongAudience) }
-    }
 }
 
 impl TrustedIssuer {
     /// An issuer by its identifier, as its tokens bear it in `iss`.
-    pub fn new(name: &str, keys: KeyRing) -> Self {
-        TrustedIssuer { name: name.to_owned(), keys }
+    pub fn new(name: &str, keys: KeyRing, audience: &str) -> Self {
+        TrustedIssuer { name: name.to_owned(), keys, audience: audience.to_owned(), foreign: None }
+    }
+
+    /// One whose claims are not ours.
+    pub fn foreign(name: &str, keys: KeyRing, audience: &str, config: Arc<ForeignConfig>) -> Self {
+        TrustedIssuer { foreign: Some(config), ..TrustedIssuer::new(name, keys, audience) }
+    }
+
+    /// What an access token of this issuer says.
+    fn claims(&self, token: &Compact<'_>) -> Result<Claims, LoginRefused> {
+        match &self.foreign {
+            Some(config) => {
+                mapping::check_type(config, &token.header, &token.claims)?;
+                mapping::claims(config, &token.claims)
+            }
+            None => {
+                check_type(&token.header)?;
+                Claims::parse(&token.claims).ok_or(LoginRefused::Malformed)
+            }
+        }
+    }
+
+    fn key(&self, header: &Members, now_ms: i64) -> Result<VerificationKey, LoginRefused> {
+        let kid = header.text("kid").ok_or(LoginRefused::UnknownKey)?;
+        let key = self.keys.find(kid, now_ms).ok_or(LoginRefused::UnknownKey)?;
+        let named = header.text("alg").ok_or(LoginRefused::Malformed)?;
+        if named == key.algorithm.as_str() { Ok(key) } else { Err(LoginRefused::WrongAlgorithm) }
     }
 }
 
@@ -214,11 +234,12 @@ impl Algorithm {
 
 const RSA_BITS_MIN: usize = 2048;
 
-fn check_header(header: &Members) -> Result<(), LoginRefused> {
-    // RFC 7515 section 4.1.11: `crit` names extensions that must be understood, and none is here.
-    if header.member("crit").is_some() {
-        return Err(LoginRefused::Malformed);
-    }
+/// RFC 7515 section 4.1.11: `crit` names extensions that must be understood, and none is here.
+fn check_critical(header: &Members) -> Result<(), LoginRefused> {
+    if header.member("crit").is_some() { Err(LoginRefused::Malformed) } else { Ok(()) }
+}
+
+fn check_type(header: &Members) -> Result<(), LoginRefused> {
     // RFC 9068 section 4; a media type does not mind case (RFC 7515 section 4.1.9).
     let kind = header.text("typ").ok_or(LoginRefused::WrongType)?;
     let access_token = ["at+jwt", "application/at+jwt"].iter().any(|name| kind.eq_ignore_ascii_case(name));

@@ -11,9 +11,12 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::output::{Format, ListFormat};
-use super::registry::{PAGE, not_added, own_proof, read_public_keys, state_is_set, word};
+use super::registry::{
+    PAGE, Proof, has_no_secret, not_added, own_proof, read_public_keys, secret_of, state_is_set, word,
+};
 use super::settings::Settings;
 use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, time_text};
+use crate::auth::IssuerUrl;
 use crate::auth::scope::{self, Scope};
 use crate::auth::secret::{new_client_id, new_client_secret};
 use crate::config::Config;
@@ -52,6 +55,9 @@ enum Verb {
         /// It proves who it is with the private half of this key (private_key_jwt), and gets no secret: a JWK, a JWK set, or PEM.
         #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         public_key: Option<PathBuf>,
+        /// It logs in with tokens of this issuer, one of [[auth.issuer]]; of what they grant it has what its scopes here cover.
+        #[arg(long, value_name = "URL", conflicts_with = "public_key")]
+        issuer: Option<IssuerUrl>,
         /// How the credentials are printed.
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
@@ -85,8 +91,10 @@ impl Arguments {
                 Verb::List { .. } | Verb::Disable { .. } | Verb::Enable { .. } => open_existing(&config).await?,
             };
             let done = match self.verb {
-                Verb::Add { name, scopes, public_key, format } => {
-                    add(&config, &store, &name, &scopes, public_key.as_deref(), format).await
+                Verb::Add { name, scopes, public_key, issuer, format } => {
+                    let wish =
+                        Wish { scopes: &scopes, public_key: public_key.as_deref(), issuer: issuer.as_ref(), format };
+                    add(&config, &store, &name, wish).await
                 }
                 Verb::List { format } => list(&store, format).await,
                 Verb::Disable { name } => set_state(&store, &name, State::Disabled).await,
@@ -98,14 +106,16 @@ impl Arguments {
     }
 }
 
-async fn add(
-    config: &Config,
-    store: &Store,
-    name: &DeviceId,
-    scopes: &[Scope],
-    public_key: Option<&Path>,
+/// How a service is added.
+struct Wish<'a> {
+    scopes: &'a [Scope],
+    public_key: Option<&'a Path>,
+    issuer: Option<&'a IssuerUrl>,
     format: Format,
-) -> Done {
+}
+
+async fn add(config: &Config, store: &Store, name: &DeviceId, wish: Wish<'_>) -> Done {
+    let Wish { scopes, public_key, issuer, format } = wish;
     let public_keys = public_key.map(read_public_keys).transpose()?;
     let scopes: Vec<String> = scopes.iter().map(Scope::to_string).collect();
     scope::join(&scopes).map_err(|error| Failure::Unusable(error.into()))?;
@@ -115,6 +125,7 @@ async fn add(
         client_id: new_client_id()?,
         secret_sha256,
         scopes,
+        issuer: issuer.map(|issuer| issuer.as_str().into()),
         created_at_ms: now_ms(),
     };
     store.add_service(&service).await.map_err(|error| not_added("service", name.as_str(), error))?;
@@ -124,7 +135,7 @@ async fn add(
     let credentials = Credentials {
         name: &service.name,
         client_id: &service.client_id,
-        client_secret: public_keys.is_none().then(|| client_secret.expose()),
+        proof: Proof::of(client_secret.expose(), public_keys.is_some(), issuer),
         scopes: &service.scopes,
     };
     let printed = output::line(&credentials.in_format(format, config));
@@ -137,9 +148,8 @@ async fn add(
 struct Credentials<'a> {
     name: &'a str,
     client_id: &'a str,
-    /// None: the service has a key of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<&'a str>,
+    #[serde(rename = "client_secret", serialize_with = "secret_of", skip_serializing_if = "has_no_secret")]
+    proof: Proof<'a>,
     scopes: &'a [String],
 }
 
@@ -151,17 +161,17 @@ impl Credentials<'_> {
             Format::Shell => output::exports(&[
                 ("SERVICE_NAME", self.name),
                 ("SERVICE_CLIENT_ID", self.client_id),
-                ("SERVICE_CLIENT_SECRET", self.client_secret.unwrap_or_default()),
+                ("SERVICE_CLIENT_SECRET", self.proof.secret().unwrap_or_default()),
             ]),
         }
     }
 
     fn text(&self, config: &Config) -> Zeroizing<String> {
-        let Credentials { name, client_id, client_secret, scopes } = self;
+        let Credentials { name, client_id, proof, scopes } = self;
         let scopes = scopes.join(" ");
-        let token_endpoint = config.auth.issuer.endpoint("/oauth/token");
+        let token_endpoint = config.auth.identifier.endpoint("/oauth/token");
         let mqtt = config.edge.listen;
-        let (secret, how) = own_proof(*client_secret, client_id, &token_endpoint);
+        let (secret, how) = own_proof(*proof, client_id, &token_endpoint);
         Zeroizing::new(format!(
             "Service {name} is added. Its credentials are shown this once:
 
@@ -192,12 +202,13 @@ async fn list(store: &Store, format: ListFormat) -> Done {
 }
 
 fn described(service: &Service, format: ListFormat) -> String {
-    let Service { name, client_id, scopes, state, created_at_ms } = service;
+    let Service { name, client_id, scopes, issuer, state, created_at_ms } = service;
     let (state, added) = (word(*state), time_text(*created_at_ms));
     match format {
         ListFormat::Text => format!("{name:<64}  {state:<8}  {added:<20}  {}", scopes.join(" ")),
         ListFormat::Json => serde_json::json!({
             "name": name, "client_id": client_id, "scopes": scopes, "state": state, "created_at": added,
+            "issuer": issuer.as_deref(),
         })
         .to_string(),
     }

@@ -13,9 +13,12 @@ use zeroize::Zeroizing;
 use super::integrity::worst;
 use super::moment::Moment;
 use super::output::{Format, ListFormat};
-use super::registry::{PAGE, not_added, own_proof, read_public_keys, state_is_set, word};
+use super::registry::{
+    PAGE, Proof, has_no_secret, not_added, own_proof, read_public_keys, secret_of, state_is_set, word,
+};
 use super::settings::Settings;
 use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, time_text};
+use crate::auth::IssuerUrl;
 use crate::auth::secret::{ClientSecret, new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
@@ -56,6 +59,9 @@ enum Verb {
         /// It proves who it is with the private half of this key (private_key_jwt), and gets no secret: a JWK, a JWK set, or PEM.
         #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         public_key: Option<PathBuf>,
+        /// It logs in with tokens of this issuer, one of [[auth.issuer]], and with no others.
+        #[arg(long, value_name = "URL", conflicts_with = "public_key")]
+        issuer: Option<IssuerUrl>,
         /// How the credentials are printed.
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
@@ -124,8 +130,9 @@ impl Arguments {
                 }
             };
             let done = match self.verb {
-                Verb::Add { ids, group, public_key, format } => {
-                    let wish = Wish { group: group.as_ref(), public_key: public_key.as_deref(), format };
+                Verb::Add { ids, group, public_key, issuer, format } => {
+                    let (group, issuer) = (group.as_ref(), issuer.as_ref());
+                    let wish = Wish { group, public_key: public_key.as_deref(), issuer, format };
                     add_all(&config, &cellar, &ids, wish).await
                 }
                 Verb::List { worst: Some(limit), since, format } => worst(&cellar.store, since, limit, format).await,
@@ -145,6 +152,7 @@ impl Arguments {
 struct Wish<'a> {
     group: Option<&'a GroupName>,
     public_key: Option<&'a Path>,
+    issuer: Option<&'a IssuerUrl>,
     format: Format,
 }
 
@@ -173,14 +181,14 @@ async fn add_all(config: &Config, cellar: &Cellar, ids: &[DeviceId], wish: Wish<
 }
 
 async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, wish: Wish<'_>, public_keys: Option<&str>) -> Done {
-    let enrolled = enrol(cellar, id, wish.group).await?;
+    let enrolled = enrol(cellar, id, wish.group, wish.issuer).await?;
     if public_keys.is_some() {
         cellar.store.set_client_keys(Kind::Device, id.as_str(), public_keys).await?;
     }
     let credentials = Credentials {
         device_id: id.as_str(),
         client_id: &enrolled.client_id,
-        client_secret: public_keys.is_none().then(|| enrolled.client_secret.expose()),
+        proof: Proof::of(enrolled.client_secret.expose(), public_keys.is_some(), wish.issuer),
         seal_key: &Zeroizing::new(hex::encode(enrolled.key.as_bytes())),
         key_version: enrolled.key_version,
     };
@@ -198,7 +206,12 @@ pub(super) struct Enrolled {
 }
 
 /// Adds a device.
-pub(super) async fn enrol(cellar: &Cellar, id: &DeviceId, group: Option<&GroupName>) -> Result<Enrolled, Failure> {
+pub(super) async fn enrol(
+    cellar: &Cellar,
+    id: &DeviceId,
+    group: Option<&GroupName>,
+    issuer: Option<&IssuerUrl>,
+) -> Result<Enrolled, Failure> {
     let key_version = cellar.masters.newest();
     let key = cellar.masters.device_key(key_version, id);
     let key = key.ok_or_else(|| anyhow!("there is no master key of version {key_version}"))?;
@@ -209,6 +222,7 @@ pub(super) async fn enrol(cellar: &Cellar, id: &DeviceId, group: Option<&GroupNa
         secret_sha256,
         key_version_min: key_version,
         group: group.map(|group| group.as_str().into()),
+        issuer: issuer.map(|issuer| issuer.as_str().into()),
         created_at_ms: now_ms(),
     };
     cellar.store.add_device(&device).await.map_err(|error| not_added("device", id.as_str(), error))?;
@@ -220,9 +234,8 @@ pub(super) async fn enrol(cellar: &Cellar, id: &DeviceId, group: Option<&GroupNa
 struct Credentials<'a> {
     device_id: &'a str,
     client_id: &'a str,
-    /// None: the device has a key of its own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client_secret: Option<&'a str>,
+    #[serde(rename = "client_secret", serialize_with = "secret_of", skip_serializing_if = "has_no_secret")]
+    proof: Proof<'a>,
     seal_key: &'a str,
     key_version: u8,
 }
@@ -235,7 +248,7 @@ impl Credentials<'_> {
             Format::Shell => output::exports(&[
                 ("DEVICE_ID", self.device_id),
                 ("DEVICE_CLIENT_ID", self.client_id),
-                ("DEVICE_CLIENT_SECRET", self.client_secret.unwrap_or_default()),
+                ("DEVICE_CLIENT_SECRET", self.proof.secret().unwrap_or_default()),
                 ("DEVICE_SEAL_KEY", self.seal_key),
                 ("DEVICE_KEY_VERSION", &self.key_version.to_string()),
             ]),
@@ -243,10 +256,10 @@ impl Credentials<'_> {
     }
 
     fn text(&self, config: &Config) -> Zeroizing<String> {
-        let Credentials { device_id, client_id, client_secret, seal_key, key_version } = self;
-        let token_endpoint = config.auth.issuer.endpoint("/oauth/token");
+        let Credentials { device_id, client_id, proof, seal_key, key_version } = self;
+        let token_endpoint = config.auth.identifier.endpoint("/oauth/token");
         let mqtt = config.edge.listen;
-        let (secret, how) = own_proof(*client_secret, client_id, &token_endpoint);
+        let (secret, how) = own_proof(*proof, client_id, &token_endpoint);
         Zeroizing::new(format!(
             "Device {device_id} is added. Its credentials are shown this once:
 

@@ -12,7 +12,7 @@ use super::output::ListFormat;
 use super::settings::Settings;
 use super::{Done, Exit, Failure, block_on, now_ms, open_existing, output, time_text};
 use crate::auth::validator::TOKEN_BYTES_MAX;
-use crate::auth::{self, Auth, Rotation};
+use crate::auth::{self, Auth, Foreign, Rotation};
 use crate::config::Config;
 use crate::gateway::Cellar;
 use crate::metrics::Registry;
@@ -77,7 +77,7 @@ impl Arguments {
 
 async fn auth(config: &Config, Cellar { store, masters }: Cellar) -> Result<Auth, Failure> {
     let metrics = auth::Metrics::new(&Registry::default());
-    Ok(Auth::open(&config.auth, store, &masters.storage_key(), metrics, now_ms()).await?.0)
+    Ok(Auth::open(&config.auth, store, &masters.storage_key(), Foreign::default(), metrics, now_ms()).await?.0)
 }
 
 async fn keys(store: &Store, format: ListFormat) -> Done {

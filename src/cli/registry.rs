@@ -7,6 +7,7 @@ use anyhow::anyhow;
 use zeroize::Zeroizing;
 
 use super::{Done, Exit, Failure, output};
+use crate::auth::IssuerUrl;
 use crate::auth::jwk::public_keys;
 use crate::store::{AddError, Found, State};
 
@@ -26,18 +27,58 @@ pub(super) fn read_public_keys(path: &Path) -> Result<String, Failure> {
     Ok(text)
 }
 
+/// How a client shows who it is.
+#[derive(Clone, Copy)]
+pub(super) enum Proof<'a> {
+    /// With a secret.
+    Secret(&'a str),
+    /// With a key of its own.
+    Key,
+    /// To another issuer.
+    Elsewhere(&'a IssuerUrl),
+}
+
+impl<'a> Proof<'a> {
+    pub(super) fn of(secret: &'a str, has_key: bool, issuer: Option<&'a IssuerUrl>) -> Self {
+        match (issuer, has_key) {
+            (Some(issuer), _) => Proof::Elsewhere(issuer),
+            (None, true) => Proof::Key,
+            (None, false) => Proof::Secret(secret),
+        }
+    }
+
+    /// The secret, where there is one.
+    pub(super) fn secret(self) -> Option<&'a str> {
+        match self {
+            Proof::Secret(secret) => Some(secret),
+            Proof::Key | Proof::Elsewhere(_) => None,
+        }
+    }
+}
+
+/// Whether there is nothing to print.
+pub(super) fn has_no_secret(proof: &Proof<'_>) -> bool {
+    proof.secret().is_none()
+}
+
+/// The secret alone.
+pub(super) fn secret_of<S: serde::Serializer>(proof: &Proof<'_>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(proof.secret().unwrap_or_default())
+}
+
 /// What is said of a client's secret, and how it fetches a token.
 pub(super) fn own_proof(
-    secret: Option<&str>,
+    proof: Proof<'_>,
     client_id: &str,
     token_endpoint: &str,
 ) -> (Zeroizing<String>, Zeroizing<String>) {
-    let (secret, how) = match secret {
-        Some(secret) => (
+    let (secret, how) = match proof {
+        Proof::Elsewhere(issuer) => (format!("none: its tokens are those of {issuer}"), format!("from {issuer}")),
+        Proof::Secret(secret) => (
             secret.to_owned(),
             format!("curl -u {client_id}:{secret} -d grant_type=client_credentials {token_endpoint}"),
         ),
-        None => (
+        Proof::Key => (
             "none: it signs with its own key".to_owned(),
             format!(
                 "POST {token_endpoint} with client_assertion, a JWT that it signs (RFC 7523): iss and sub {client_id}, aud {token_endpoint}, exp, jti"

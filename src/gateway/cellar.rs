@@ -42,6 +42,9 @@ pub enum StartError {
     /// The secret of the hooks cannot be used.
     #[error(transparent)]
     Hooks(#[from] public::SecretError),
+    /// What an issuer's certificate is checked with cannot be used.
+    #[error("[[auth.issuer]] tls_ca: {0}")]
+    IssuerTls(tls::LoadError),
     /// Tokens cannot be issued.
     #[error(transparent)]
     Auth(#[from] auth::OpenError),

@@ -109,6 +109,7 @@ impl Vector {
             state: State::Enabled,
             key_version_min: 1,
             group: None,
+            issuer: None,
             created_at_ms: 0,
         };
         Sender::new(&device, TimePolicy::NONE, masters).unwrap()

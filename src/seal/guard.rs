@@ -113,7 +113,7 @@ impl Guard {
     /// The sender of that name with every key that is derived for it, whatever the registry says.
     pub(super) fn derived(&self, device_id: &str, row: i64, state: State) -> Option<Sender> {
         let device_id = device_id.into();
-        let device = Device { row, device_id, state, key_version_min: 1, group: None, created_at_ms: 0 };
+        let device = Device { row, device_id, state, key_version_min: 1, group: None, issuer: None, created_at_ms: 0 };
         Sender::new(&device, self.times.of(None), &self.masters)
     }
 

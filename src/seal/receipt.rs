@@ -62,8 +62,15 @@ mod tests {
     fn sender(device_id: &str, key_version_min: u8) -> Sender {
         let masters = MasterKeys::of([(1, [1; 32]), (2, [2; 32]), (4, [4; 32])]);
         let device_id = Arc::from(device_id);
-        let device =
-            Device { row: 7, device_id, state: State::Enabled, key_version_min, group: None, created_at_ms: 0 };
+        let device = Device {
+            row: 7,
+            device_id,
+            state: State::Enabled,
+            key_version_min,
+            group: None,
+            issuer: None,
+            created_at_ms: 0,
+        };
         Sender::new(&device, TimePolicy::NONE, &masters).unwrap()
     }
 

@@ -54,6 +54,7 @@ impl NewDevice {
             state: State::Enabled,
             key_version_min: self.key_version_min,
             group: self.group.clone(),
+            issuer: self.issuer.clone(),
             created_at_ms: self.created_at_ms,
         }
     }
@@ -66,6 +67,7 @@ impl NewService {
             name: self.name.clone(),
             client_id: self.client_id.clone(),
             scopes: self.scopes.clone(),
+            issuer: self.issuer.clone(),
             state: State::Enabled,
             created_at_ms: self.created_at_ms,
         }
@@ -109,6 +111,8 @@ pub struct Device {
     pub key_version_min: u8,
     /// The group whose policy it follows; none: that of all.
     pub group: Option<Arc<str>>,
+    /// Whose tokens it logs in with; none: those of this gateway's own issuer.
+    pub issuer: Option<Arc<str>>,
     /// When it was added, Unix ms.
     pub created_at_ms: i64,
 }
@@ -122,6 +126,8 @@ pub struct Service {
     pub client_id: String,
     /// What it may do, as `auth` writes it.
     pub scopes: Vec<String>,
+    /// Whose tokens it logs in with; none: those of this gateway's own issuer.
+    pub issuer: Option<Arc<str>>,
     /// Whether it may come in.
     pub state: State,
     /// When it was added, Unix ms.
@@ -173,6 +179,8 @@ pub struct NewDevice {
     pub key_version_min: u8,
     /// The group whose policy it follows; none: that of all.
     pub group: Option<Arc<str>>,
+    /// Whose tokens it logs in with; none: those of this gateway's own issuer.
+    pub issuer: Option<Arc<str>>,
     /// Now, Unix ms.
     pub created_at_ms: i64,
 }
@@ -189,6 +197,8 @@ pub struct NewService {
     /// What it may do; an entry holds no blank, for they are kept divided by blanks, as OAuth has them. // [RFC 6749 section
     /// 3.3]
     pub scopes: Vec<String>,
+    /// Whose tokens it logs in with; none: those of this gateway's own issuer.
+    pub issuer: Option<Arc<str>>,
     /// Now, Unix ms.
     pub created_at_ms: i64,
 }

@@ -3,7 +3,7 @@
 mod issuer;
 pub(crate) mod world;
 
-use sealgate::auth::{self, Auth, Config, LoginRefused, OpenError, Principal, TokenRefused};
+use sealgate::auth::{self, Auth, Config, Foreign, LoginRefused, OpenError, Principal, TokenRefused};
 use sealgate::metrics::Registry;
 use sealgate::mqtt::topic::{Filter, Topic};
 use sealgate::store::State;
@@ -152,7 +152,8 @@ async fn another_gateways_token_is_refused() {
 async fn keys_under_another_storage_key_do_not_open() {
     let world = world().await;
     let metrics = auth::Metrics::new(&Registry::default());
-    let opened = Auth::open(&Config::default(), world.store.clone(), &[8; 32], metrics, NOW_MS).await;
+    let opened =
+        Auth::open(&Config::default(), world.store.clone(), &[8; 32], Foreign::default(), metrics, NOW_MS).await;
     assert!(matches!(opened.err(), Some(OpenError::Key(_))));
 }
 

@@ -41,12 +41,12 @@ fn assert_failed(output: &Output, said: &str) {
 #[test]
 fn a_wrong_configuration_is_told_whole_and_nothing_starts() {
     let scratch = Scratch::new("cli");
-    let file = "[edge]\nlisen = 1\nlisten = \"0.0.0.0:0\"\n\n[auth]\nissuer = \"http://a/?b\"\n[colour]\nred = 1\n";
+    let file = "[edge]\nlisen = 1\nlisten = \"0.0.0.0:0\"\n\n[auth]\nidentifier = \"http://a/?b\"\n[colour]\nred = 1\n";
     for command in ["check-config", "serve"] {
         let (code, told) = ending(&run(&scratch, file, &["--set", "log.level=loud", command]));
         assert_eq!(code, UNUSABLE);
         let starts =
-            ["s.toml:2: edge.lisen: ", "s.toml:3: edge.listen: ", "s.toml:6: auth.issuer: ", "s.toml:7: colour: "];
+            ["s.toml:2: edge.lisen: ", "s.toml:3: edge.listen: ", "s.toml:6: auth.identifier: ", "s.toml:7: colour: "];
         for (line, start) in told.lines().zip(starts.iter().chain(&["--set log.level: log.level: "])) {
             assert!(line.starts_with(&format!("sealgate: {start}")), "{line}");
         }

@@ -26,6 +26,7 @@ mod half_open;
 mod hooks;
 mod identity;
 mod ingest;
+mod issuers;
 mod kill;
 mod limits;
 mod memory;

@@ -196,7 +196,7 @@ async fn the_public_keys_are_public_and_alone() {
 #[tokio::test]
 async fn the_metadata_follow_the_issuer_and_not_the_host_header() {
     for (issuer, path) in [("http://127.0.0.1:8080", ""), ("https://gate.example/iot", "/iot")] {
-        let config = Config { issuer: issuer.parse().unwrap(), ..Config::default() };
+        let config = Config { identifier: issuer.parse().unwrap(), ..Config::default() };
         let world = world_of(&config).await;
         let (address, _shutdown) = serve(&world).await;
         let answer = get(address, &format!("/.well-known/oauth-authorization-server{path}")).await;

@@ -41,7 +41,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("proof", &["ingest", "seal", "store", "shutdown"]),
     ("ingest", &["seal", "store", "ready", "shutdown"]),
     ("seal", &["store", "envelope"]),
-    ("auth", &["store", "mqtt::topic"]),
+    // `fetch` and `tls`, since the keys of other issuers are asked for; `ready`, since without them their tokens are refused.
+    ("auth", &["store", "mqtt::topic", "fetch", "tls", "ready"]),
     ("http", &["tls", "proxy"]),
     ("fetch", &["tls"]),
     ("tls", &[]),
@@ -59,7 +60,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
     ("sqlx", &["store"]),
     ("axum", &["public", "admin", "http"]),
-    ("hyper", &["public", "admin", "http", "fetch"]),
+    ("hyper", &["public", "admin", "http", "fetch", "auth"]),
     ("hyper_util", &["public", "admin", "http", "fetch"]),
     ("hyper_rustls", &["fetch"]),
     ("oauth2", &["source"]),

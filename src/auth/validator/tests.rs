@@ -40,9 +40,9 @@ struct World {
 fn world() -> World {
     let ours = SigningKey::generate().unwrap();
     let rsa = VerificationKey::rs256("rsa-1", RSA_MODULUS, "AQAB").unwrap();
-    let issuer = TrustedIssuer::new(ISSUER, KeyRing::new(vec![ours.verification_key(), rsa]));
+    let issuer = TrustedIssuer::new(ISSUER, KeyRing::new(vec![ours.verification_key(), rsa]), "sealgate");
     let checks = Registry::default().counter("checks_total", "Checks.");
-    let validator = Validator::new("sealgate", vec![issuer], checks.clone());
+    let validator = Validator::new(vec![issuer], checks.clone());
     World { ours, validator, checks }
 }
 

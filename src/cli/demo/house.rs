@@ -159,7 +159,7 @@ async fn enrol_all(config: &Config, devices: u32) -> Result<Vec<Credentials>, Fa
     let mut credentials = Vec::new();
     for number in 1..=devices {
         let device_id: DeviceId = format!("demo-{number}").parse()?;
-        let enrolled = enrol(&cellar, &device_id, None).await?;
+        let enrolled = enrol(&cellar, &device_id, None, None).await?;
         credentials.push(Credentials {
             client_id: enrolled.client_id,
             client_secret: Zeroizing::new(enrolled.client_secret.expose().to_owned()),

@@ -57,6 +57,7 @@ fn sender(device_id: &str, key_version_min: u8) -> Arc<Sender> {
         state: State::Enabled,
         key_version_min,
         group: None,
+        issuer: None,
         created_at_ms: 0,
     };
     let masters = MasterKeys::of((1..=3).map(|version| (version, [version; 32])));

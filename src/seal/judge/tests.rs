@@ -154,8 +154,15 @@ fn frame(faults: &[Fault]) -> Vec<u8> {
 }
 
 fn sender(state: State) -> Sender {
-    let device =
-        Device { row: 1, device_id: Arc::from(DEVICE), state, key_version_min: 1, group: None, created_at_ms: 0 };
+    let device = Device {
+        row: 1,
+        device_id: Arc::from(DEVICE),
+        state,
+        key_version_min: 1,
+        group: None,
+        issuer: None,
+        created_at_ms: 0,
+    };
     Sender::new(&device, TIME, &MasterKeys::of([(1, MASTER)])).unwrap()
 }
 

@@ -22,14 +22,14 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn device(&self, device_id: &str) -> Result<Option<Device>, StoreError> {
-        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at), d.device_group
+        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at), d.device_group, d.issuer
             FROM devices d JOIN device_name n ON n.name = d.device_id WHERE d.device_id = $1";
         let row = sqlx::query(sql).bind(device_id).fetch_optional(&self.0.pool).await?;
         Ok(row.as_ref().map(device).transpose()?)
     }
 
     pub(in crate::store) async fn devices(&self, after: Option<&str>, limit: u32) -> Result<Vec<Device>, StoreError> {
-        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at), d.device_group
+        let sql = "SELECT n.id, d.device_id, d.state, d.key_version_min, to_ms(d.created_at), d.device_group, d.issuer
             FROM devices d JOIN device_name n ON n.name = d.device_id
             WHERE d.device_id > $1 ORDER BY d.device_id LIMIT $2";
         let rows = sqlx::query(sql).bind(after.unwrap_or("")).bind(i64::from(limit)).fetch_all(&self.0.pool).await?;
@@ -70,14 +70,14 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn service(&self, name: &str) -> Result<Option<Service>, StoreError> {
-        let sql = "SELECT s.name, c.client_id, s.scopes, s.state, to_ms(s.created_at) AS created_at
+        let sql = "SELECT s.name, c.client_id, s.scopes, s.state, to_ms(s.created_at) AS created_at, s.issuer
             FROM services s JOIN clients c ON c.service = s.name WHERE s.name = $1";
         let row = sqlx::query(sql).bind(name).fetch_optional(&self.0.pool).await?;
         Ok(row.as_ref().map(service).transpose()?)
     }
 
     pub(in crate::store) async fn services(&self, after: Option<&str>, limit: u32) -> Result<Vec<Service>, StoreError> {
-        let sql = "SELECT s.name, c.client_id, s.scopes, s.state, to_ms(s.created_at) AS created_at
+        let sql = "SELECT s.name, c.client_id, s.scopes, s.state, to_ms(s.created_at) AS created_at, s.issuer
             FROM services s JOIN clients c ON c.service = s.name WHERE s.name > $1 ORDER BY s.name LIMIT $2";
         let rows = sqlx::query(sql).bind(after.unwrap_or("")).bind(i64::from(limit)).fetch_all(&self.0.pool).await?;
         Ok(rows.iter().map(service).collect::<sqlx::Result<_>>()?)
@@ -151,11 +151,11 @@ impl Postgres {
 }
 
 async fn insert_device(connection: &mut PgConnection, new: &NewDevice) -> sqlx::Result<Device> {
-    let sql = "INSERT INTO devices (device_id, state, key_version_min, created_at, device_group)
-        VALUES ($1, $2, $3, from_ms($4), $5)";
+    let sql = "INSERT INTO devices (device_id, state, key_version_min, created_at, device_group, issuer)
+        VALUES ($1, $2, $3, from_ms($4), $5, $6)";
     let device = sqlx::query(sql).bind(&*new.device_id).bind(State::Enabled.as_str());
     let device = device.bind(i16::from(new.key_version_min)).bind(new.created_at_ms).bind(new.group.as_deref());
-    device.execute(&mut *connection).await?;
+    device.bind(new.issuer.as_deref()).execute(&mut *connection).await?;
     let client = sqlx::query("INSERT INTO clients (client_id, device_id, secret_sha256) VALUES ($1, $2, $3)");
     let client = client.bind(&new.client_id).bind(&*new.device_id).bind(&new.secret_sha256[..]);
     client.execute(&mut *connection).await?;
@@ -164,9 +164,9 @@ async fn insert_device(connection: &mut PgConnection, new: &NewDevice) -> sqlx::
 }
 
 async fn insert_service(connection: &mut PgConnection, new: &NewService) -> sqlx::Result<Service> {
-    let sql = "INSERT INTO services (name, scopes, state, created_at) VALUES ($1, $2, $3, from_ms($4))";
+    let sql = "INSERT INTO services (name, scopes, state, created_at, issuer) VALUES ($1, $2, $3, from_ms($4), $5)";
     let service = sqlx::query(sql).bind(&new.name).bind(new.scopes.join(" ")).bind(State::Enabled.as_str());
-    service.bind(new.created_at_ms).execute(&mut *connection).await?;
+    service.bind(new.created_at_ms).bind(new.issuer.as_deref()).execute(&mut *connection).await?;
     let client = sqlx::query("INSERT INTO clients (client_id, service, secret_sha256) VALUES ($1, $2, $3)");
     client.bind(&new.client_id).bind(&new.name).bind(&new.secret_sha256[..]).execute(connection).await?;
     Ok(new.added())
@@ -180,6 +180,7 @@ fn device(row: &PgRow) -> sqlx::Result<Device> {
         state: state(row)?,
         key_version_min: u8::try_from(key_version_min).map_err(|error| sqlx::Error::Decode(Box::new(error)))?,
         group: row.try_get::<Option<&str>, _>(5)?.map(Arc::from),
+        issuer: row.try_get::<Option<&str>, _>(6)?.map(Arc::from),
         created_at_ms: row.try_get(4)?,
     })
 }
@@ -189,6 +190,7 @@ fn service(row: &PgRow) -> sqlx::Result<Service> {
         name: row.try_get("name")?,
         client_id: row.try_get("client_id")?,
         scopes: scopes(row)?,
+        issuer: row.try_get::<Option<&str>, _>("issuer")?.map(Arc::from),
         state: state(row)?,
         created_at_ms: row.try_get("created_at")?,
     })

@@ -155,10 +155,10 @@ impl Sqlite {
 
 async fn insert_device(transaction: &mut Transaction<'_>, new: &NewDevice) -> sqlx::Result<Device> {
     let connection = &mut transaction.connection;
-    let sql =
-        "INSERT INTO devices (device_id, state, key_version_min, created_at, device_group) VALUES (?, ?, ?, ?, ?)";
+    let sql = "INSERT INTO devices (device_id, state, key_version_min, created_at, device_group, issuer) VALUES (?, ?, ?, ?, ?, ?)";
     let device = sqlx::query(sql).bind(&*new.device_id).bind(State::Enabled.as_str()).bind(new.key_version_min);
-    device.bind(new.created_at_ms).bind(new.group.as_deref()).execute(&mut *connection).await?;
+    let device = device.bind(new.created_at_ms).bind(new.group.as_deref()).bind(new.issuer.as_deref());
+    device.execute(&mut *connection).await?;
     let client = sqlx::query("INSERT INTO clients (client_id, device_id, secret_sha256) VALUES (?, ?, ?)");
     let client = client.bind(&new.client_id).bind(&*new.device_id).bind(&new.secret_sha256[..]);
     client.execute(&mut *connection).await?;
@@ -168,9 +168,9 @@ async fn insert_device(transaction: &mut Transaction<'_>, new: &NewDevice) -> sq
 
 async fn insert_service(transaction: &mut Transaction<'_>, new: &NewService) -> sqlx::Result<Service> {
     let connection = &mut transaction.connection;
-    let sql = "INSERT INTO services (name, scopes, state, created_at) VALUES (?, ?, ?, ?)";
+    let sql = "INSERT INTO services (name, scopes, state, created_at, issuer) VALUES (?, ?, ?, ?, ?)";
     let service = sqlx::query(sql).bind(&new.name).bind(new.scopes.join(" ")).bind(State::Enabled.as_str());
-    service.bind(new.created_at_ms).execute(&mut *connection).await?;
+    service.bind(new.created_at_ms).bind(new.issuer.as_deref()).execute(&mut *connection).await?;
     let client = sqlx::query("INSERT INTO clients (client_id, service, secret_sha256) VALUES (?, ?, ?)");
     client.bind(&new.client_id).bind(&new.name).bind(&new.secret_sha256[..]).execute(connection).await?;
     Ok(new.added())
@@ -183,6 +183,7 @@ fn device(row: &SqliteRow) -> sqlx::Result<Device> {
         state: state(row)?,
         key_version_min: row.try_get("key_version_min")?,
         group: row.try_get::<Option<&str>, _>("device_group")?.map(Arc::from),
+        issuer: row.try_get::<Option<&str>, _>("issuer")?.map(Arc::from),
         created_at_ms: row.try_get("created_at")?,
     })
 }
@@ -192,6 +193,7 @@ fn service(row: &SqliteRow) -> sqlx::Result<Service> {
         name: row.try_get("name")?,
         client_id: row.try_get("client_id")?,
         scopes: scopes(row)?,
+        issuer: row.try_get::<Option<&str>, _>("issuer")?.map(Arc::from),
         state: state(row)?,
         created_at_ms: row.try_get("created_at")?,
     })

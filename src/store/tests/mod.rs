@@ -165,6 +165,7 @@ fn new_device(device_id: &str) -> NewDevice {
         secret_sha256: [7; 32],
         key_version_min: 1,
         group: None,
+        issuer: None,
         created_at_ms: 1_000,
     }
 }

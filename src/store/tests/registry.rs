@@ -6,6 +6,7 @@ fn new_service(name: &str) -> NewService {
         client_id: format!("client-of-{name}"),
         secret_sha256: [9; 32],
         scopes: vec!["sub:readings/#".to_owned(), "pub:commands/+/reboot".to_owned()],
+        issuer: None,
         created_at_ms: 2_000,
     }
 }
@@ -83,8 +84,8 @@ over_both! {
             ),
             "UPDATE devices SET state = 'disabled'",
             dir.in_sql_of(
-                "INSERT INTO services VALUES ('s', '', 'enabled', 0)",
-                "INSERT INTO services VALUES ('s', '', 'enabled', now())",
+                "INSERT INTO services (name, scopes, state, created_at) VALUES ('s', '', 'enabled', 0)",
+                "INSERT INTO services (name, scopes, state, created_at) VALUES ('s', '', 'enabled', now())",
             ),
             dir.in_sql_of(
                 "INSERT INTO clients (client_id, device_id, secret_sha256) VALUES ('c', 'by-hand', zeroblob(32))",

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sealgate::auth::{self, Asker, Auth, Config, Grant, JournalWriter, LoginRefused, OpenError, secret};
+use sealgate::auth::{self, Asker, Auth, Config, Foreign, Grant, JournalWriter, LoginRefused, OpenError, secret};
 use sealgate::metrics::Registry;
 use sealgate::store::{self, NewDevice, NewService, Store};
 
@@ -63,7 +63,7 @@ async fn open_with_journal(
     config: &Config,
     registry: &Registry,
 ) -> Result<(Auth, JournalWriter), OpenError> {
-    Auth::open(config, store.clone(), &STORAGE_KEY, auth::Metrics::new(registry), NOW_MS).await
+    Auth::open(config, store.clone(), &STORAGE_KEY, Foreign::default(), auth::Metrics::new(registry), NOW_MS).await
 }
 
 pub(crate) async fn world() -> World {
@@ -86,6 +86,7 @@ impl World {
             secret_sha256,
             key_version_min: 1,
             group: None,
+            issuer: None,
             created_at_ms: NOW_MS,
         };
         self.store.add_device(&device).await.unwrap();
@@ -99,6 +100,7 @@ impl World {
             client_id: secret::new_client_id().unwrap(),
             secret_sha256,
             scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            issuer: None,
             created_at_ms: NOW_MS,
         };
         self.store.add_service(&service).await.unwrap();

@@ -1,0 +1,137 @@
+//! Issuers of the organisation's own, whose tokens are believed beside ours: `[[auth.issuer]]`.
+//!
+//! Their keys are kept by a driver each ([`Foreign::run`]); a token is judged offline, as ours is, with what its claims mean as the settings
+//! say. A token that is no JWT is asked about. Whether its holder may come in is the registry's to say, as for ours.
+
+pub(super) mod config;
+mod documents;
+mod introspection;
+mod keeper;
+pub(super) mod mapping;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio_util::sync::CancellationToken;
+
+pub use config::{ForeignConfig, Register};
+use introspection::Introspection;
+use keeper::Keeper;
+
+use super::claims::Claims;
+use super::config::Config;
+use super::metrics::Metrics;
+use super::refusal::LoginRefused;
+use super::validator::TrustedIssuer;
+use crate::fetch::Fetch;
+use crate::limit::{Pace, Rate};
+use crate::metrics::Registry;
+use crate::ready::{Part, Ready};
+use crate::tls::{LoadError, client_config};
+
+/// Devices a second that one issuer may add to the registry.
+const REGISTERED_PER_SECOND: u64 = 100;
+
+/// All of them. Clones are one.
+#[derive(Clone, Default)]
+pub struct Foreign {
+    issuers: Arc<[Issuer]>,
+    key_version: u8,
+}
+
+struct Issuer {
+    config: Arc<ForeignConfig>,
+    audience: String,
+    keeper: Keeper,
+    introspection: Option<Introspection>,
+    registered: std::sync::Mutex<Option<Pace>>,
+}
+
+impl Foreign {
+    /// Those of the settings; nothing is fetched yet. A device that is added at its first login has seal keys from `key_version` on.
+    ///
+    /// # Errors
+    /// An authority's file cannot be used.
+    pub fn new(config: &Config, registry: &Registry, key_version: u8) -> Result<Self, LoadError> {
+        let issuer = |foreign: &ForeignConfig| {
+            let fetch = Fetch::new(client_config(foreign.tls_ca.as_deref(), None)?);
+            let up = Metrics::issuer(registry, foreign.issuer.as_str());
+            let config_of = Arc::new(foreign.clone());
+            Ok(Issuer {
+                audience: foreign.audience.clone().unwrap_or_else(|| config.audience.clone()),
+                introspection: Introspection::new(&config_of, &fetch),
+                keeper: Keeper::new(Arc::clone(&config_of), fetch, up),
+                config: config_of,
+                registered: std::sync::Mutex::default(),
+            })
+        };
+        Ok(Foreign { issuers: config.foreign.iter().map(issuer).collect::<Result<_, _>>()?, key_version })
+    }
+
+    /// Keeps the keys of all until `stop`. The gateway is ready once each has given its keys.
+    pub async fn run(self, stop: CancellationToken, ready: Ready) {
+        let told = || ready.set(Part::Issuer, self.issuers.iter().all(|issuer| issuer.keeper.has_keys()));
+        told();
+        let keepers = self.issuers.iter().map(|issuer| issuer.keeper.run(&stop, told));
+        futures_util::future::join_all(keepers).await;
+        stop.cancelled().await;
+    }
+
+    /// As the validator knows them.
+    pub(super) fn trusted(&self) -> Vec<TrustedIssuer> {
+        let trusted = |issuer: &Issuer| {
+            let (name, ring) = (issuer.config.issuer.as_str(), issuer.keeper.ring().clone());
+            TrustedIssuer::foreign(name, ring, &issuer.audience, Arc::clone(&issuer.config))
+        };
+        self.issuers.iter().map(trusted).collect()
+    }
+
+    /// Whether the keys of the issuer of this name were fetched once more, because one was not there.
+    pub(super) async fn look_again(&self, issuer: &str) -> bool {
+        match self.find(issuer) {
+            Some(issuer) => issuer.keeper.look_again().await,
+            None => false,
+        }
+    }
+
+    /// What a token says that is no JWT.
+    pub(super) async fn introspect(&self, token: &str, now_ms: i64) -> Result<Claims, LoginRefused> {
+        let mut refusal = LoginRefused::Malformed;
+        for issuer in self.issuers.iter() {
+            let Some(introspection) = &issuer.introspection else { continue };
+            match introspection.claims(token, now_ms).await {
+                Ok(Some(claims)) if now_ms >= claims.expires_at_ms => return Err(LoginRefused::Expired),
+                Ok(Some(claims)) if !claims.audiences.contains(&issuer.audience) => {
+                    return Err(LoginRefused::WrongAudience);
+                }
+                Ok(Some(claims)) => return Ok(claims),
+                Ok(None) => refusal = LoginRefused::Revoked,
+                Err(reason) => refusal = reason,
+            }
+        }
+        Err(refusal)
+    }
+
+    /// Whether a device of this issuer that is not in the registry may be added now.
+    pub(super) fn may_register(&self, issuer: &str, now: Instant) -> bool {
+        let Some(issuer) = self.find(issuer).filter(|issuer| issuer.config.register == Register::OnLogin) else {
+            return false;
+        };
+        let mut pace = issuer.registered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        pace.get_or_insert_with(|| Pace::new(now)).try_take(Rate::per_second(REGISTERED_PER_SECOND), now)
+    }
+
+    /// The lowest version of the seal keys of a device that is added.
+    pub(super) fn key_version(&self) -> u8 {
+        self.key_version
+    }
+
+    /// Whether there is an issuer of this name.
+    pub(super) fn knows(&self, issuer: &str) -> bool {
+        self.find(issuer).is_some()
+    }
+
+    fn find(&self, issuer: &str) -> Option<&Issuer> {
+        self.issuers.iter().find(|known| known.config.issuer.as_str() == issuer)
+    }
+}
