@@ -17,7 +17,7 @@ use std::time::Instant;
 use clap::Parser;
 use sealgate::metrics::Registry;
 use sealgate::proof::{Checkpointer, Config as ProofConfig, Metrics};
-use sealgate::seal::MasterKeys;
+use sealgate::seal::MasterKeySource;
 use sealgate::store::{
     Accepted, Audit, Config, DatabaseConfig, Entry, MeasuredRow, NewDevice, Reading, Seen, Span, Store, StoredEnvelope,
     Tag, Value,
@@ -71,7 +71,7 @@ fn main() {
 
 async fn fill(config: &Config, database: &DatabaseConfig, rows: u64) {
     let store = Store::open(config, database).await.unwrap();
-    let masters = MasterKeys::open_or_make(&config.data_dir).unwrap();
+    let masters = MasterKeySource::of_data_dir(&config.data_dir).open_or_make().unwrap();
     store.set_master_key_check(&masters.fingerprint()).await.unwrap();
     let mut devices = Vec::new();
     for number in 0..DEVICES {

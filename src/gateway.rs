@@ -5,6 +5,7 @@
 
 mod cellar;
 mod doors;
+mod masters;
 mod origin;
 mod tasks;
 mod watch;
@@ -24,14 +25,15 @@ use crate::ingest::{Budget, Outlets, Source, Wanted, Writer};
 use crate::metrics::Registry;
 use crate::proof::{self, Checkpointer};
 use crate::ready::{Part, Ready};
-use crate::seal::Guard;
+use crate::seal::{Guard, MasterKeySource};
 use crate::shutdown::{FAREWELL, Shutdown};
 #[cfg(feature = "rumqttd")]
 use crate::source;
 use crate::store::{self, Spool, Store, Upkeep};
-use crate::{admin, edge, public, tls};
+use crate::{admin, edge, public, seal, tls};
 pub use cellar::{Cellar, StartError};
 use doors::{Doors, bind};
+use masters::Masters;
 use origin::Origin;
 use tasks::Tasks;
 use watch::{Known, Watch};
@@ -62,6 +64,7 @@ pub struct Gateway {
     upkeep: Upkeep,
     checkpointer: Checkpointer,
     guard: Arc<Guard>,
+    master_keys: MasterKeySource,
     origin: Origin,
     writer: Writer,
     outlets: Outlets,
@@ -150,7 +153,8 @@ impl Gateway {
             auth.look_again(now_ms()).await?;
         }
         let proof_key = masters.proof_key();
-        let guard = Arc::new(Guard::new(&config.seal, masters, store.clone()));
+        let guard = Guard::new(&config.seal, masters, store.clone()).counting(seal::Metrics::new(&registry));
+        let guard = Arc::new(guard);
         let budget = Budget::new(config.ingest.in_flight_bytes_max);
         let broker_metrics = broker::Metrics::new(&registry);
         let hub = Hub::new(&config.broker, broker_metrics.clone());
@@ -185,6 +189,7 @@ impl Gateway {
                 &config.hooks,
                 &registry,
             );
+            let door = door.with_seal_keys(auth.clone(), guard.clone(), &config.public);
             let door = match origin.entrance() {
                 Some(entrance) => door.with_mqtt(entrance),
                 None => door,
@@ -199,6 +204,7 @@ impl Gateway {
             spool,
             known,
             guard,
+            master_keys: config.seal.master_keys(&config.store.data_dir),
             identities,
             tls_metrics: tls::Metrics::new(&registry),
             public,
@@ -268,7 +274,8 @@ impl Gateway {
         pipeline.spawn("writer", self.writer.run(give_up.clone()));
         let (store, ready, auth) =
             (self.store.clone(), self.ready.clone(), self.public.as_ref().map(|(auth, _)| auth.clone()));
-        let watch = Watch { store, known: self.known, guard: self.guard, auth, hub, ready };
+        let masters = Masters::new(self.master_keys, self.guard.clone());
+        let watch = Watch { store, known: self.known, guard: self.guard, masters, auth, hub, ready };
         background.spawn("registry", watch.run(background_ends.clone()));
         if let Some((_, door)) = self.public {
             background.spawn("public", door.serve(doors_close.clone()));

@@ -120,7 +120,13 @@ impl Endpoint {
             TokenRefused::Unavailable
         })?;
         let authentic = match credentials {
-            Credentials::Secret { secret, .. } => secret.matches(client.as_ref().map(|client| &client.secret_sha256)),
+            Credentials::Secret { secret, .. } => {
+                let old =
+                    client.as_ref().and_then(|client| client.old_secret.filter(|(_, until_ms)| now_ms < *until_ms));
+                let is_old = secret.matches(old.as_ref().map(|(hash, _)| hash));
+                // Both are compared whatever comes of the other.
+                secret.matches(client.as_ref().map(|client| &client.secret_sha256)) | is_old
+            }
             Credentials::Assertion { assertion, .. } => {
                 client.as_ref().is_some_and(|client| self.has_signed(client, assertion, now_ms))
             }

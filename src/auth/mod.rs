@@ -259,6 +259,18 @@ impl Auth {
         self.paused(result, "", asker, is_failure)
     }
 
+    /// What the bearer of `token` may do, whoever that is; for what is asked for over HTTP.
+    ///
+    /// # Errors
+    /// The first reason against it. It is counted as a login and entered into the account of failures.
+    pub async fn bearer(&self, token: &str, asker: Asker, now_ms: i64) -> Result<Arc<Grant>, Refused<LoginRefused>> {
+        let result = self.0.logins.any(token, asker.now, now_ms).await;
+        if result.is_err() {
+            self.0.metrics.logins.inc(LoginResult::of(&result));
+        }
+        self.paused(result, "", asker, is_failure)
+    }
+
     fn note_login(
         &self,
         result: &Result<Arc<Grant>, LoginRefused>,

@@ -15,7 +15,7 @@ use super::registry::{
     PAGE, Proof, has_no_secret, not_added, own_proof, read_public_keys, secret_of, state_is_set, word,
 };
 use super::settings::Settings;
-use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, time_text};
+use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, secret, time_text};
 use crate::auth::IssuerUrl;
 use crate::auth::scope::{self, Scope};
 use crate::auth::secret::{new_client_id, new_client_secret};
@@ -75,6 +75,13 @@ enum Verb {
         /// The service's name.
         name: String,
     },
+    /// Give a service's client another secret, beside the one that it has for a while.
+    RotateSecret {
+        /// The service's name.
+        name: String,
+        #[command(flatten)]
+        wish: secret::Wish,
+    },
     /// Take a disabled service back.
     Enable {
         /// The service's name.
@@ -88,7 +95,7 @@ impl Arguments {
         block_on(async {
             let Cellar { store, .. } = match &self.verb {
                 Verb::Add { .. } => open(&config).await?,
-                Verb::List { .. } | Verb::Disable { .. } | Verb::Enable { .. } => open_existing(&config).await?,
+                _ => open_existing(&config).await?,
             };
             let done = match self.verb {
                 Verb::Add { name, scopes, public_key, issuer, format } => {
@@ -99,6 +106,7 @@ impl Arguments {
                 Verb::List { format } => list(&store, format).await,
                 Verb::Disable { name } => set_state(&store, &name, State::Disabled).await,
                 Verb::Enable { name } => set_state(&store, &name, State::Enabled).await,
+                Verb::RotateSecret { name, wish } => wish.carry_out(&store, Kind::Service, &name).await,
             };
             store.close().await;
             done

@@ -2,6 +2,8 @@
 //!
 //! Beside a running gateway: both open the same database, and the gateway notices what has changed.
 
+mod rotate;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
@@ -17,7 +19,7 @@ use super::registry::{
     PAGE, Proof, has_no_secret, not_added, own_proof, read_public_keys, secret_of, state_is_set, word,
 };
 use super::settings::Settings;
-use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, time_text};
+use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, secret, time_text};
 use crate::auth::IssuerUrl;
 use crate::auth::secret::{ClientSecret, new_client_id, new_client_secret};
 use crate::config::Config;
@@ -39,6 +41,8 @@ Examples:
   sealgate device list
   sealgate device list --worst 10 --since 7d                # of which most is refused, and why
   sealgate device disable sensor-1
+  sealgate device rotate sensor-1                           # then it fetches its new seal key; then: --finish
+  sealgate device rotate-secret sensor-1 --overlap 7d
 
 A running gateway knows of it within a second.")]
 pub(super) struct Arguments {
@@ -101,6 +105,26 @@ enum Verb {
         /// The device's name.
         id: DeviceId,
     },
+    /// Have one device come by another seal key, without a message that is refused.
+    ///
+    /// The key that it has and the newest one both open until --finish; `sealgate keys usage` says who has come how far.
+    Rotate {
+        /// The device's name.
+        id: DeviceId,
+        /// Refuse the older keys, now that the newest is used.
+        #[arg(long)]
+        finish: bool,
+        /// Do so even if the device has not used it.
+        #[arg(long, requires = "finish")]
+        even_if_unused: bool,
+    },
+    /// Give a device's client another secret, beside the one that it has for a while.
+    RotateSecret {
+        /// The device's name.
+        id: DeviceId,
+        #[command(flatten)]
+        wish: secret::Wish,
+    },
     /// Take a disabled device back.
     Enable {
         /// The device's name.
@@ -125,9 +149,7 @@ impl Arguments {
         block_on(async {
             let cellar = match &self.verb {
                 Verb::Add { .. } => open(&config).await?,
-                Verb::List { .. } | Verb::Set { .. } | Verb::Disable { .. } | Verb::Enable { .. } => {
-                    open_existing(&config).await?
-                }
+                _ => open_existing(&config).await?,
             };
             let done = match self.verb {
                 Verb::Add { ids, group, public_key, issuer, format } => {
@@ -140,6 +162,9 @@ impl Arguments {
                 Verb::Set { ids, group } => set_group(&cellar.store, &ids, group.group.as_ref()).await,
                 Verb::Disable { id } => set_state(&cellar.store, &id, State::Disabled).await,
                 Verb::Enable { id } => set_state(&cellar.store, &id, State::Enabled).await,
+                Verb::Rotate { id, finish: true, even_if_unused } => rotate::finish(&cellar, &id, even_if_unused).await,
+                Verb::Rotate { id, .. } => rotate::begin(&config, &cellar, &id).await,
+                Verb::RotateSecret { id, wish } => wish.carry_out(&cellar.store, Kind::Device, id.as_str()).await,
             };
             cellar.store.close().await;
             done

@@ -74,7 +74,7 @@ impl Arguments {
         if let Some(file) = &self.key_file {
             return Ok(Found::Key(Key::new(&key_in(file).map_err(Failure::Unusable)?)));
         }
-        Ok(Found::derived(&MasterKeys::open(&config.store.data_dir)?, device, bytes, policy))
+        Ok(Found::derived(&config.seal.master_keys(&config.store.data_dir).open()?, device, bytes, policy))
     }
 }
 

@@ -17,11 +17,13 @@ mod ingest;
 mod inspect;
 mod integrity;
 mod issuer;
+mod keys;
 mod log;
 mod moment;
 mod output;
 mod quarantine;
 mod registry;
+mod secret;
 mod serve;
 mod settings;
 mod verify;
@@ -106,6 +108,8 @@ enum Command {
     Audit(audit::Arguments),
     /// Rotate the keys that sign access tokens, or take a token back.
     Issuer(issuer::Arguments),
+    /// Make, retire and destroy versions of the master key.
+    Keys(keys::Arguments),
     /// Say everything that is wrong with the configuration, each with its line.
     CheckConfig(check_config::Arguments),
     /// Take an envelope apart and say what is wrong with it.
@@ -128,6 +132,7 @@ impl Command {
             Command::Verify(arguments) => arguments.run(settings),
             Command::Audit(arguments) => arguments.run(settings),
             Command::Issuer(arguments) => arguments.run(settings),
+            Command::Keys(arguments) => arguments.run(settings),
             Command::CheckConfig(arguments) => arguments.run(settings),
             Command::Inspect(arguments) => arguments.run(settings),
             Command::Completions(arguments) => arguments.run(),

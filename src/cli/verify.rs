@@ -112,12 +112,17 @@ impl Arguments {
         if self.format == ListFormat::Json {
             return output::line(&serde_json::json!({ "summary": report }).to_string());
         }
-        let Report { checkpoints, root, envelopes, readings, uncovered, findings } = report;
+        let Report { checkpoints, root, envelopes, readings, unprovable, uncovered, findings } = report;
         output::line(&format!(
             "{envelopes} envelopes and {readings} readings looked at; {checkpoints} checkpoints, the newest with root {}; \
              {uncovered} envelopes wait for the next one",
             if root.is_empty() { "-" } else { root }
         ))?;
+        if *unprovable > 0 {
+            output::line(&format!(
+                "{unprovable} envelopes are of a master key that was destroyed, and can be proved no more"
+            ))?;
+        }
         let found: Vec<String> = findings.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
         output::line(&match found.is_empty() {
             true => "everything fits".to_owned(),

@@ -29,7 +29,7 @@ pub enum StartError {
     #[error(transparent)]
     MasterKeys(#[from] MasterKeysError),
     /// The database was made with other keys.
-    #[error("the database was made with another master key than the one in {0}/master.keys")]
+    #[error("the database was made with another master key than that in {0}")]
     ForeignMasterKeys(String),
     /// A certificate cannot be used.
     #[error("[{section}] tls_certificate, tls_key or tls_client_ca: {source}")]
@@ -80,14 +80,15 @@ impl Cellar {
     pub async fn open(config: &Config) -> Result<Self, StartError> {
         let data_dir = &config.store.data_dir;
         let store = Store::open(&config.store, &config.database).await?;
+        let source = config.seal.master_keys(data_dir);
         let masters = match store.master_key_check().await? {
-            Some(_) => MasterKeys::open(data_dir)?,
-            None => MasterKeys::open_or_make(data_dir)?,
+            Some(_) => source.open()?,
+            None => source.open_or_make()?,
         };
         // Of two first starts at once one is faster; its check is the one that counts.
         store.set_master_key_check(&masters.fingerprint()).await?;
         if store.master_key_check().await? != Some(masters.fingerprint()) {
-            return Err(StartError::ForeignMasterKeys(data_dir.display().to_string()));
+            return Err(StartError::ForeignMasterKeys(source.place()));
         }
         Ok(Cellar { store, masters })
     }

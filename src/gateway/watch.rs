@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::masters::Masters;
 use crate::auth::{Auth, OpenError, Principal};
 use crate::broker::Hub;
 use crate::ready::{Part, Ready};
@@ -25,6 +26,7 @@ pub(super) struct Watch {
     /// Before this nothing was remembered.
     pub(super) known: Known,
     pub(super) guard: Arc<Guard>,
+    pub(super) masters: Masters,
     /// None where nobody logs in here.
     pub(super) auth: Option<Auth>,
     /// None where nobody is connected here.
@@ -55,7 +57,9 @@ impl Watch {
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             if until_kept == 0 {
                 self.keep().await;
+                self.masters.ask().await;
             }
+            self.masters.look().await;
             until_kept = (until_kept + 1) % INTERVALS_BETWEEN_KEEPING;
             let known = Known::ask(&self.store).await;
             self.ready.set(Part::Store, known.is_ok());

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::display;
 use tracing::{debug, warn};
 
-use super::{Limits, Peer};
+use super::{Limits, Peer, Wire};
 use crate::limit::{Crowd, CrowdBounds, Guest, TooMany};
 use crate::metrics::{CountBy, IntGauge, Registry, label};
 use crate::proxy::ProxyProtocol;
@@ -183,6 +183,7 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 struct Pages {
     router: Router,
     peer: Peer,
+    wire: Wire,
 }
 
 /// How a connection came to its end.
@@ -214,7 +215,8 @@ impl Visit {
             return Ended::ByItself;
         };
         let Some(_guest) = self.guard.welcome(self.peer) else { return self.decline(stream, stop).await };
-        let pages = Pages { router, peer: Peer(self.peer) };
+        let wire = if self.identity.is_some() { Wire::Tls } else { Wire::Plain };
+        let pages = Pages { router, peer: Peer(self.peer), wire };
         let Some(identity) = self.identity.take() else { return answer(stream, pages, limits, stop).await };
         let handshake = timeout_at(deadline, identity.accept(stream));
         match stop.run_until_cancelled(handshake).await {
@@ -244,7 +246,7 @@ impl Visit {
         let too_many = || async {
             (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "1"), (CONNECTION, "close")], "too many connections\n")
         };
-        let pages = Pages { router: Router::new().fallback(too_many), peer: Peer(self.peer) };
+        let pages = Pages { router: Router::new().fallback(too_many), peer: Peer(self.peer), wire: Wire::Plain };
         answer(stream, pages, DECLINING, stop).await
     }
 }
@@ -254,9 +256,10 @@ async fn answer<S>(stream: S, pages: Pages, limits: Limits, stop: CancellationTo
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (router, peer) = (TowerToHyperService::new(pages.router), pages.peer);
+    let (router, peer, wire) = (TowerToHyperService::new(pages.router), pages.peer, pages.wire);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer);
+        request.extensions_mut().insert(wire);
         router.call(request)
     });
     let mut connection = pin!(

@@ -38,6 +38,15 @@ pub struct Limits {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer(pub SocketAddr);
 
+/// What a request came over: an extension of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wire {
+    /// TLS that ends here.
+    Tls,
+    /// None of ours.
+    Plain,
+}
+
 /// Answers 408 where a page takes longer than `limit` from the end of the request's head, its body included.
 ///
 /// Apart from [`serve`], and given to the router: a door that counts its answers counts this one too if it adds that layer after.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::pipeline::decode;
-use crate::seal::{Guard, Refusal};
-use crate::store::{Accepted, StoreError};
+use crate::seal::{Guard, LookUpError, Refusal};
+use crate::store::Accepted;
 
 /// What goes into the store of `message`, which `device_id` sent at `received_at_ms`; or why it is refused again.
 pub async fn reopen(
@@ -16,7 +16,7 @@ pub async fn reopen(
     device_id: &Arc<str>,
     message: &Bytes,
     received_at_ms: i64,
-) -> Result<Result<Accepted, Refusal>, StoreError> {
+) -> Result<Result<Accepted, Refusal>, LookUpError> {
     let sender = match guard.known(device_id) {
         Some(sender) => Some(sender),
         None => guard.look_up(device_id).await?,

@@ -3,7 +3,7 @@
 //! Pure: rows go in, findings come out. Readings of an envelope are compared by a sum of hashes under a key of this run, so that they may come
 //! in any order and none has to be kept: nobody who wrote the rows could know which others have the same sum.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::finding::{Finding, Kind};
 use crate::ingest::decode;
 use crate::seal::{DeviceId, Genuine, Opener};
-use crate::store::{Audit, Leaf, MeasuredRow, Reading, StoredEnvelope};
+use crate::store::{Audit, Leaf, MeasuredRow, Reading, Seen, StoredEnvelope};
 
 /// What is unique.
 type Place = (i64, i64, i64);
@@ -32,6 +32,8 @@ pub(super) struct Auditor<'a> {
     is_whole: bool,
     leaves: HashMap<Place, Expected>,
     envelopes: HashMap<i64, Readings>,
+    /// Envelopes whose key was destroyed: what they say cannot be read as their device's word.
+    unprovable: HashSet<i64>,
     /// What was found out.
     pub(super) outcome: Outcome,
 }
@@ -44,6 +46,8 @@ pub(super) struct Outcome {
     pub(super) without_leaf: Vec<(Leaf, Finding)>,
     pub(super) envelopes: u64,
     pub(super) readings: u64,
+    /// Envelopes whose key was destroyed.
+    pub(super) unprovable: u64,
 }
 
 /// An envelope that a leaf speaks of.
@@ -79,6 +83,7 @@ impl<'a> Auditor<'a> {
             is_whole: since_ms == i64::MIN,
             leaves: HashMap::new(),
             envelopes: HashMap::new(),
+            unprovable: HashSet::new(),
             outcome: Outcome::default(),
         }
     }
@@ -135,12 +140,19 @@ impl<'a> Auditor<'a> {
         let bytes = Bytes::from(std::mem::take(&mut row.bytes));
         let genuine = match self.opener.open(row.device, &device, &bytes) {
             Ok(genuine) => genuine,
-            Err(reason) => return self.report(Kind::Changed, &row, &format!("it does not open: {}", reason.as_str())),
+            Err(reason) => {
+                let Some(seen) = self.opener.unprovable(row.device, &bytes) else {
+                    return self.report(Kind::Changed, &row, &format!("it does not open: {}", reason.as_str()));
+                };
+                self.outcome.unprovable += 1;
+                self.unprovable.insert(row.id);
+                return self.hold_against_leaf(leaf, &row, &seen);
+            }
         };
         if let Some(fault) = self.fault_beside(&row, &genuine) {
             self.report(Kind::Changed, &row, fault);
         }
-        self.hold_against_leaf(leaf, &row, &genuine);
+        self.hold_against_leaf(leaf, &row, &genuine.seen);
         match decode(&name, &bytes, row.received_at_ms, &genuine) {
             Ok(accepted) => self.note_readings(&row, &accepted.readings),
             Err(_) => self.report(Kind::Changed, &row, "its payload is none that is stored"),
@@ -173,11 +185,11 @@ impl<'a> Auditor<'a> {
         Some(leaf)
     }
 
-    fn hold_against_leaf(&mut self, leaf: Option<Leaf>, row: &StoredEnvelope, genuine: &Genuine<'_>) {
-        let tag = Leaf::tag_of(genuine.seen.tag.as_bytes());
+    fn hold_against_leaf(&mut self, leaf: Option<Leaf>, row: &StoredEnvelope, seen: &Seen) {
+        let tag = Leaf::tag_of(seen.tag.as_bytes());
         let own = Leaf {
             device: row.device,
-            key_version: genuine.seen.key_version,
+            key_version: seen.key_version,
             counter: row.counter,
             received_at_ms: row.received_at_ms,
             tag,
@@ -249,7 +261,7 @@ impl Audit for Auditor<'_> {
         let hash = self.hash(row.device, row.place, row.time_ms, name, unit, row.value, row.text.as_deref(), row.sum);
         match self.envelopes.get_mut(&row.envelope) {
             Some(readings) => readings.found(hash, row.time_ms < self.horizon),
-            None if self.is_whole => {
+            None if self.is_whole && !self.unprovable.contains(&row.envelope) => {
                 let finding = Finding::new(Kind::Readings, format!("a reading of {} ms has no envelope", row.time_ms));
                 let device_id = Some(self.name_of(row.device));
                 self.outcome.findings.push(Finding { device_id, envelope: Some(row.envelope), ..finding });

@@ -49,6 +49,9 @@ pub struct Report {
     pub envelopes: u64,
     /// Readings.
     pub readings: u64,
+    /// Envelopes whose key was destroyed: they are there as they were stored, as far as the checkpoints tell, and what they say proves nobody
+    /// any more.
+    pub unprovable: u64,
     /// Envelopes that the next checkpoint will take in.
     pub uncovered: u64,
     /// What does not fit, by its kind.
@@ -191,6 +194,7 @@ async fn look_at_all(
         let outcome = done.map_err(|_| VerifyError::Ended)??;
         telling.report.envelopes += outcome.envelopes;
         telling.report.readings += outcome.readings;
+        telling.report.unprovable += outcome.unprovable;
         outcome.findings.iter().for_each(|finding| telling.found(finding));
         without_leaf.extend(outcome.without_leaf);
     }

@@ -6,6 +6,7 @@
 //! `admin`.
 
 mod config;
+mod enrol;
 mod hooks;
 mod metrics;
 mod oauth;
@@ -14,6 +15,7 @@ mod websocket;
 pub use config::Config;
 pub use hooks::{Config as HooksConfig, SecretError, Secrets};
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
@@ -29,6 +31,7 @@ use crate::edge::Entrance;
 use crate::http::{self, Guard, Limits, Socket};
 use crate::limit::CrowdBounds;
 use crate::metrics::Registry;
+use crate::seal::Guard as SealGuard;
 use crate::setting::is_exposed;
 use metrics::{Class, Metrics};
 
@@ -72,6 +75,14 @@ impl Door {
     pub fn with_mqtt(self, entrance: Entrance) -> Self {
         let mqtt = Router::new().route(MQTT_PATH, get(websocket::upgrade)).with_state(entrance);
         Door { pages: self.pages.merge(mqtt), ..self }
+    }
+
+    /// Hands seal keys out to the devices whose they are.
+    #[must_use]
+    pub fn with_seal_keys(self, auth: Auth, guard: Arc<SealGuard>, config: &Config) -> Self {
+        let enrolment = enrol::Enrolment { auth, guard, is_exposed: is_exposed(config.listen) };
+        let enrol = Router::new().route(enrol::PATH, get(enrol::seal_key)).with_state(enrolment);
+        Door { pages: self.pages.merge(enrol), ..self }
     }
 
     /// Answers other brokers that show one of `secrets`; without any there are no such pages.

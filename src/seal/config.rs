@@ -1,11 +1,13 @@
 //! The section `[seal]`: which envelopes are taken for genuine and timely.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sealgate_envelope::Policy;
 use serde::{Deserialize, Deserializer};
 
+use super::MasterKeySource;
 use super::group::{AgeMax, FutureTolerance, GroupConfig, GroupName};
 use crate::setting::{Mistake, outside};
 
@@ -13,6 +15,12 @@ use crate::setting::{Mistake, outside};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The file with the master keys; none: `master.keys` in the data directory, which is made at the first start.
+    pub master_keys_file: Option<PathBuf>,
+    /// The variable that holds them instead; empty: none.
+    pub master_keys_env: String,
+    /// The program, with its arguments, that prints them instead.
+    pub master_keys_command: Vec<String>,
     /// The largest envelope; a larger one is `too_large`.
     pub envelope_bytes_max: usize,
     /// What to do with a tag of 8 bytes instead of 32.
@@ -42,6 +50,9 @@ pub enum TruncatedTag {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            master_keys_file: None,
+            master_keys_env: String::new(),
+            master_keys_command: Vec::new(),
             envelope_bytes_max: 64 * 1024,
             truncated_tag: TruncatedTag::Refuse,
             future_tolerance: Duration::from_secs(300),
@@ -70,7 +81,28 @@ impl Config {
             outside("envelope_bytes_max", self.envelope_bytes_max, 60..=268_435_455),
             outside("device_cache_entries", self.device_cache_entries, 1..=usize::MAX),
         ];
-        found.into_iter().flatten().collect()
+        found.into_iter().flatten().chain(self.master_keys_mistake()).collect()
+    }
+
+    fn master_keys_mistake(&self) -> Option<Mistake> {
+        let set = [
+            ("master_keys_file", self.master_keys_file.is_some()),
+            ("master_keys_env", !self.master_keys_env.is_empty()),
+            ("master_keys_command", !self.master_keys_command.is_empty()),
+        ];
+        let mut set = set.into_iter().filter(|(_, is_set)| *is_set).map(|(key, _)| key);
+        let (first, second) = (set.next()?, set.next()?);
+        Some((second, format!("{first} is set too: the master keys come from one place")))
+    }
+
+    /// Where the master keys are.
+    pub fn master_keys(&self, data_dir: &Path) -> MasterKeySource {
+        match &self.master_keys_file {
+            Some(path) => MasterKeySource::Given { path: path.clone() },
+            None if !self.master_keys_env.is_empty() => MasterKeySource::Variable(self.master_keys_env.clone()),
+            None if !self.master_keys_command.is_empty() => MasterKeySource::Command(self.master_keys_command.clone()),
+            None => MasterKeySource::of_data_dir(data_dir),
+        }
     }
 }
 

@@ -1,237 +1,270 @@
-//! The master keys: 32 random bytes a version, in `master.keys` of the data directory, a line each: version, space, hex.
+//! The master keys: 32 random bytes a version, a line each: version, space, hex.
 //!
-//! The first version is made at the first start and never again: a gateway that finds devices but no keys must not invent new
-//! ones, since every device would turn into a forger. Whether keys are due is the caller's to know, so there are two verbs,
-//! [`MasterKeys::open`] and [`MasterKeys::open_or_make`].
+//! A version that was destroyed keeps its line, so that its number is never given to another key. The first version also bears what rests on it
+//! beside the devices' keys: the key under which secrets are stored, the one that signs checkpoints, and what the database knows these keys by.
+//! These stay when it is destroyed, in its line; no device's key can be computed from them.
+//!
+//! Where the text comes from is told in [`source`].
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+pub(super) mod source;
+
+use std::fmt::Write as _;
 
 use sealgate_envelope::{DeviceId, DeviceKey, MasterKey};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::ProofKey;
+pub use source::{MasterKeySource, MasterKeysError};
 
-const FILE_NAME: &str = "master.keys";
-/// 255 versions of 69 bytes at most; a longer file is not one of ours.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 const KEY_BYTES: usize = 32;
 
 /// Every version of the master key that this gateway holds.
 pub struct MasterKeys {
     /// Ascending by version, never empty.
-    versions: Vec<(u8, MasterKey)>,
+    versions: Vec<(u8, Option<Master>)>,
+    roots: Roots,
 }
 
-/// Why there are no master keys. None of these shows a byte of a key.
-#[derive(Debug, thiserror::Error)]
-pub enum MasterKeysError {
-    /// The file is not there although the database belongs to one.
-    #[error("{} is missing, and the database was sealed with it: put the file back", .0.display())]
-    Missing(PathBuf),
-    /// The file may be read by others.
-    #[error("{} may be read or written by others: chmod 600 it, and think about who has seen it", .0.display())]
-    Exposed(PathBuf),
-    /// The file does not say what it must.
-    #[error("{} line {line}: {problem}", path.display())]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        problem: &'static str,
-    },
-    /// The file could not be read or made.
-    #[error("{}: {source}", path.display())]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
+/// A key, and its bytes for whoever writes the text again.
+struct Master {
+    key: MasterKey,
+    bytes: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+/// What rests on the first version.
+struct Roots {
+    storage: Zeroizing<[u8; KEY_BYTES]>,
+    fingerprint: [u8; KEY_BYTES],
+    checkpoint: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+/// How a version stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionState {
+    /// There is a key.
+    Held,
+    /// There was one.
+    Destroyed,
+}
+
+/// Why a version is not added or destroyed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VersionError {
+    /// 255 versions are all that an envelope can name.
+    #[error("there are 255 versions already, and an envelope can name no more")]
+    Full,
+    /// No such version.
+    #[error("there is no master key of version {0}")]
+    Unknown(u8),
+    /// New devices get it.
+    #[error("version {0} is the newest, which new devices get: add another first")]
+    Newest(u8),
     /// The system has no random bytes.
-    #[error("the system gives no random bytes: {0}")]
-    NoRandomness(getrandom::Error),
+    #[error("the system gives no random bytes")]
+    NoRandomness,
 }
 
 impl MasterKeys {
-    /// Reads the keys; they must be there.
-    pub fn open(data_dir: &Path) -> Result<Self, MasterKeysError> {
-        let path = data_dir.join(FILE_NAME);
-        match read(&path) {
-            Ok(bytes) => parse(&path, &bytes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(MasterKeysError::Missing(path)),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && may_be_read_by_others(&path) => {
-                Err(MasterKeysError::Exposed(path))
-            }
-            Err(source) => Err(MasterKeysError::Io { path, source }),
-        }
-    }
-
-    /// Reads the keys, and makes version 1 where there are none.
-    pub fn open_or_make(data_dir: &Path) -> Result<Self, MasterKeysError> {
-        match Self::open(data_dir) {
-            Err(MasterKeysError::Missing(path)) => {
-                make(&path)?;
-                Self::open(data_dir)
-            }
-            result => result,
-        }
-    }
-
     /// The version that new devices get.
     pub fn newest(&self) -> u8 {
-        self.versions.last().map_or(0, |(version, _)| *version)
+        self.held().last().map_or(0, |(version, _)| version)
     }
 
     /// Whether there is a key of this version.
     pub fn holds(&self, version: u8) -> bool {
-        self.versions.iter().any(|(known, _)| *known == version)
+        self.held().any(|(known, _)| known == version)
+    }
+
+    /// Every version, ascending.
+    pub fn versions(&self) -> Vec<(u8, VersionState)> {
+        let state =
+            |master: &Option<Master>| if master.is_some() { VersionState::Held } else { VersionState::Destroyed };
+        self.versions.iter().map(|(version, master)| (*version, state(master))).collect()
     }
 
     /// Every version from `lowest` on, with the device's key under it.
     pub fn device_keys(&self, device: &DeviceId, lowest: u8) -> Vec<(u8, DeviceKey)> {
-        let valid = self.versions.iter().filter(|(version, _)| *version >= lowest);
-        valid.map(|(version, master)| (*version, master.device_key(device))).collect()
+        let valid = self.held().filter(|(version, _)| *version >= lowest);
+        valid.map(|(version, master)| (version, master.key.device_key(device))).collect()
     }
 
     /// The device's key under `version`, if there is such a version.
     pub fn device_key(&self, version: u8, device: &DeviceId) -> Option<DeviceKey> {
-        let found = self.versions.iter().find(|(known, _)| *known == version)?;
-        Some(found.1.device_key(device))
+        let found = self.held().find(|(known, _)| *known == version)?;
+        Some(found.1.key.device_key(device))
     }
 
     /// The key under which secrets rest in the database.
     pub fn storage_key(&self) -> Zeroizing<[u8; 32]> {
-        self.first().derive(b"sealgate/1 storage")
+        self.roots.storage.clone()
     }
 
     /// The key that checkpoints are signed with.
     pub fn proof_key(&self) -> ProofKey {
-        ProofKey::of(self)
-    }
-
-    pub(super) fn derived(&self, info: &[u8]) -> Zeroizing<[u8; 32]> {
-        self.first().derive(info)
+        ProofKey::of(&self.roots.checkpoint)
     }
 
     /// What the database remembers these keys by; it gives nothing of them away.
     pub fn fingerprint(&self) -> [u8; 32] {
-        *self.first().derive(b"sealgate/1 fingerprint")
+        self.roots.fingerprint
+    }
+
+    /// The same keys and one more version, and which that is.
+    pub fn with_another(&self) -> Result<(Zeroizing<String>, u8), VersionError> {
+        let last = self.versions.last().map_or(0, |(version, _)| *version);
+        let next = last.checked_add(1).ok_or(VersionError::Full)?;
+        let line = new_line(next).map_err(|_| VersionError::NoRandomness)?;
+        Ok((Zeroizing::new(format!("{}{}", *self.text(None), *line)), next))
+    }
+
+    /// The same keys without that of `version`, whose line says so.
+    pub fn without(&self, version: u8) -> Result<Zeroizing<String>, VersionError> {
+        if !self.holds(version) {
+            return Err(VersionError::Unknown(version));
+        }
+        if version == self.newest() {
+            return Err(VersionError::Newest(version));
+        }
+        Ok(self.text(Some(version)))
     }
 
     /// Without a file, for tests; versions ascend.
     #[cfg(test)]
     pub(crate) fn of(versions: impl IntoIterator<Item = (u8, [u8; KEY_BYTES])>) -> Self {
-        MasterKeys { versions: versions.into_iter().map(|(version, key)| (version, MasterKey::from(key))).collect() }
+        let lines = versions.into_iter().map(|(version, key)| format!("{version} {}\n", hex::encode(key)));
+        parse(lines.collect::<String>().as_bytes()).unwrap()
     }
 
-    fn first(&self) -> &MasterKey {
-        &self.versions.first().expect("parse() refuses a file without a key").1
+    fn held(&self) -> impl Iterator<Item = (u8, &Master)> {
+        self.versions.iter().filter_map(|(version, master)| Some((*version, master.as_ref()?)))
     }
-}
 
-fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.mode() & 0o077 != 0 {
-        return Err(io::ErrorKind::PermissionDenied.into());
-    }
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    // Of the file's length from the start: a buffer that grows leaves copies behind that nobody wipes.
-    let mut bytes = Zeroizing::new(vec![0; metadata.len() as usize]);
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-fn may_be_read_by_others(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|found| found.mode() & 0o077 != 0)
-}
-
-fn parse(path: &Path, bytes: &[u8]) -> Result<MasterKeys, MasterKeysError> {
-    let malformed = |line, problem| MasterKeysError::Malformed { path: path.to_owned(), line, problem };
-    let text = std::str::from_utf8(bytes).map_err(|_| malformed(1, "the file is not text"))?;
-    let mut versions: Vec<(u8, MasterKey)> = Vec::new();
-    for (index, line) in text.lines().enumerate() {
-        let (version, key) = parse_line(line).map_err(|problem| malformed(index + 1, problem))?;
-        if versions.last().is_some_and(|(last, _)| *last >= version) {
-            return Err(malformed(index + 1, "versions must ascend"));
+    /// As [`parse`] reads it, with one version destroyed that was not yet.
+    fn text(&self, destroyed: Option<u8>) -> Zeroizing<String> {
+        // Room for all of it from the start: a text that grows leaves copies behind.
+        let mut text = Zeroizing::new(String::with_capacity(self.versions.len() * LINE_BYTES_MAX));
+        for (place, (version, master)) in self.versions.iter().enumerate() {
+            let master = master.as_ref().filter(|_| destroyed != Some(*version));
+            let digits = match (master, place) {
+                (Some(master), _) => Zeroizing::new(hex::encode(master.bytes.as_slice())),
+                (None, 0) => self.roots.text(),
+                (None, _) => Zeroizing::new(DESTROYED.to_owned()),
+            };
+            writeln!(text, "{version} {}", *digits).expect("a String takes everything");
         }
-        versions.push((version, key));
+        text
     }
+}
+
+impl Drop for Master {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}
+
+impl Roots {
+    fn of(master: &MasterKey) -> Roots {
+        let fingerprint = *master.derive(b"sealgate/1 fingerprint");
+        let checkpoint = ProofKey::scalar(|info| master.derive(info));
+        Roots { storage: master.derive(b"sealgate/1 storage"), fingerprint, checkpoint }
+    }
+
+    fn text(&self) -> Zeroizing<String> {
+        let parts =
+            [&*self.storage, &self.fingerprint, &*self.checkpoint].map(|part| Zeroizing::new(hex::encode(part)));
+        Zeroizing::new(format!("{DESTROYED} {} {} {}", *parts[0], *parts[1], *parts[2]))
+    }
+}
+
+/// In the place of the digits.
+const DESTROYED: &str = "destroyed";
+/// The version, the word, three keys in hex, blanks and the end of the line.
+const LINE_BYTES_MAX: usize = 4 + 10 + 3 * (2 * KEY_BYTES + 1);
+
+/// What a text says wrongly, and in which line, from 1. It shows nothing of a key.
+type Problem = (usize, &'static str);
+
+fn parse(bytes: &[u8]) -> Result<MasterKeys, Problem> {
+    let text = std::str::from_utf8(bytes).map_err(|_| (1, "it is not text"))?;
+    let (mut versions, mut roots): (Vec<(u8, Option<Master>)>, _) = (Vec::new(), None);
+    for (index, line) in text.lines().enumerate() {
+        let (version, rest) = version_of(line).map_err(|problem| (index + 1, problem))?;
+        if versions.last().is_some_and(|(last, _)| *last >= version) {
+            return Err((index + 1, "versions must ascend"));
+        }
+        let (master, own) = match rest.strip_prefix(DESTROYED) {
+            Some(rest) => (None, roots_of(rest).map_err(|problem| (index + 1, problem))?),
+            None => (Some(master_of(rest).map_err(|problem| (index + 1, problem))?), None),
+        };
+        if index == 0 {
+            roots = own.or_else(|| master.as_ref().map(|master| Roots::of(&master.key)));
+        }
+        versions.push((version, master));
+    }
+    let end = text.lines().count().max(1);
     // A half-written file must mean refusal, never a new key.
     if versions.is_empty() || !text.ends_with('\n') {
-        return Err(malformed(text.lines().count().max(1), "the file is empty or cut short"));
+        return Err((end, "it is empty or cut short"));
     }
-    Ok(MasterKeys { versions })
+    if versions.last().is_none_or(|(_, master)| master.is_none()) {
+        return Err((end, "the newest version is destroyed: there is no key for new devices"));
+    }
+    let roots = roots.ok_or((1, "the first version is destroyed, and what rests on it is missing"))?;
+    Ok(MasterKeys { versions, roots })
 }
 
-fn parse_line(line: &str) -> Result<(u8, MasterKey), &'static str> {
-    let (version, digits) = line.split_once(' ').ok_or("expected a version, a space and 64 hex digits")?;
-    let version: u8 = version.parse().map_err(|_| "the version is not a number of 1 to 255")?;
-    if version == 0 {
-        return Err("the version is not a number of 1 to 255");
+fn version_of(line: &str) -> Result<(u8, &str), &'static str> {
+    let (version, rest) = line.split_once(' ').ok_or("expected a version, a space and 64 hex digits")?;
+    let version = version.parse().ok().filter(|version| *version > 0);
+    Ok((version.ok_or("the version is not a number of 1 to 255")?, rest))
+}
+
+fn master_of(digits: &str) -> Result<Master, &'static str> {
+    let bytes = key_of(digits)?;
+    Ok(Master { key: MasterKey::from(*bytes), bytes })
+}
+
+/// What stands behind the word in the first line; nothing in others.
+fn roots_of(rest: &str) -> Result<Option<Roots>, &'static str> {
+    let parts: Vec<&str> = rest.split(' ').skip(1).collect();
+    match parts.as_slice() {
+        [] => Ok(None),
+        [storage, fingerprint, checkpoint] => {
+            let (storage, fingerprint, checkpoint) = (key_of(storage)?, *key_of(fingerprint)?, key_of(checkpoint)?);
+            if !ProofKey::fits(&checkpoint) {
+                return Err("the third key behind the word signs nothing");
+            }
+            Ok(Some(Roots { storage, fingerprint, checkpoint }))
+        }
+        _ => Err("a destroyed first version has three keys behind the word"),
     }
+}
+
+fn key_of(digits: &str) -> Result<Zeroizing<[u8; KEY_BYTES]>, &'static str> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     hex::decode_to_slice(digits, &mut *key).map_err(|_| "the key is not 64 hex digits")?;
-    Ok((version, MasterKey::from(*key)))
+    Ok(key)
 }
 
-/// Makes version 1 under another name and links it into place: of two that start at once, one wins and both read the winner's.
-fn make(path: &Path) -> Result<(), MasterKeysError> {
-    let failed = |source| MasterKeysError::Io { path: path.to_owned(), source };
-    let line = first_line().map_err(MasterKeysError::NoRandomness)?;
-    let draft = draft_of(path).map_err(MasterKeysError::NoRandomness)?;
-    write_new(&draft, &line).map_err(failed)?;
-    let linked = std::fs::hard_link(&draft, path);
-    let removed = std::fs::remove_file(&draft);
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(error)),
-        _ => removed.and_then(|()| sync_directory(path)).map_err(failed),
-    }
-}
-
-/// A new key as version 1.
-fn first_line() -> Result<Zeroizing<Vec<u8>>, getrandom::Error> {
+/// A new key as a line.
+fn new_line(version: u8) -> Result<Zeroizing<String>, getrandom::Error> {
     let mut key = Zeroizing::new([0; KEY_BYTES]);
     getrandom::fill(&mut *key)?;
-    let mut line = Zeroizing::new(vec![b'\n'; LINE_BYTES]);
-    line[..2].copy_from_slice(b"1 ");
-    hex::encode_to_slice(key.as_slice(), &mut line[2..LINE_BYTES - 1]).expect("LINE_BYTES has room for the digits");
-    Ok(line)
-}
-
-/// `1`, a space, the digits, the end of the line.
-const LINE_BYTES: usize = 2 + 2 * KEY_BYTES + 1;
-
-/// A name that nobody can have put something under.
-fn draft_of(path: &Path) -> Result<PathBuf, getrandom::Error> {
-    let mut name = [0; 8];
-    getrandom::fill(&mut name)?;
-    Ok(path.with_extension(format!("draft-{}", hex::encode(name))))
-}
-
-/// Writes a file that must not be there; if it cannot be written whole, nothing is left of it.
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    written.or_else(|error| std::fs::remove_file(path).and(Err(error)))
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    let digits = Zeroizing::new(hex::encode(key.as_slice()));
+    Ok(Zeroizing::new(format!("{version} {}\n", *digits)))
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
+    use std::path::{Path, PathBuf};
 
+    use super::source::{FILE_BYTES_MAX, FILE_NAME, make, write_new};
     use super::*;
+
+    fn file(directory: &Path) -> MasterKeySource {
+        MasterKeySource::File { path: directory.join(FILE_NAME) }
+    }
 
     fn empty_directory(name: &str) -> PathBuf {
         let path = std::env::temp_dir().join(format!("sealgate-master-keys-{}-{name}", std::process::id()));
@@ -243,9 +276,9 @@ mod tests {
     #[test]
     fn keys_are_made_once_and_read_again() {
         let directory = empty_directory("once");
-        assert!(matches!(MasterKeys::open(&directory), Err(MasterKeysError::Missing(_))));
-        let made = MasterKeys::open_or_make(&directory).unwrap();
-        let again = MasterKeys::open_or_make(&directory).unwrap();
+        assert!(matches!(file(&directory).open(), Err(MasterKeysError::Missing(_))));
+        let made = file(&directory).open_or_make().unwrap();
+        let again = file(&directory).open_or_make().unwrap();
         assert_eq!(made.newest(), 1);
         assert_eq!(made.fingerprint(), again.fingerprint());
         let mode = std::fs::metadata(directory.join(FILE_NAME)).unwrap().permissions().mode();
@@ -256,10 +289,10 @@ mod tests {
     #[test]
     fn a_file_that_others_may_read_is_refused() {
         let directory = empty_directory("exposed");
-        MasterKeys::open_or_make(&directory).unwrap();
+        file(&directory).open_or_make().unwrap();
         let path = directory.join(FILE_NAME);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(MasterKeys::open_or_make(&directory), Err(MasterKeysError::Exposed(_))));
+        assert!(matches!(file(&directory).open_or_make(), Err(MasterKeysError::Exposed(_))));
     }
 
     #[test]
@@ -275,7 +308,7 @@ mod tests {
         ] {
             let directory = empty_directory(name);
             write_new(&directory.join(FILE_NAME), text.as_bytes()).unwrap();
-            let result = MasterKeys::open_or_make(&directory);
+            let result = file(&directory).open_or_make();
             assert!(matches!(result, Err(MasterKeysError::Malformed { .. })), "{name}");
             assert_eq!(std::fs::read_to_string(directory.join(FILE_NAME)).unwrap(), text, "{name}");
         }
@@ -286,9 +319,9 @@ mod tests {
         let directory = empty_directory("long");
         let text: String = (1..=255).map(|version| format!("{version} {}\n", "0f".repeat(32))).collect();
         write_new(&directory.join(FILE_NAME), text.as_bytes()).unwrap();
-        assert_eq!(MasterKeys::open(&directory).unwrap().newest(), 255);
+        assert_eq!(file(&directory).open().unwrap().newest(), 255);
         std::fs::write(directory.join(FILE_NAME), vec![b'1'; FILE_BYTES_MAX as usize + 1]).unwrap();
-        assert!(matches!(MasterKeys::open_or_make(&directory), Err(MasterKeysError::Io { .. })));
+        assert!(matches!(file(&directory).open_or_make(), Err(MasterKeysError::Io { .. })));
     }
 
     #[test]
@@ -296,7 +329,7 @@ mod tests {
         let directory = empty_directory("there");
         let path = directory.join(FILE_NAME);
         write_new(&path, b"mine").unwrap();
-        assert_eq!(write_new(&path, b"yours").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(write_new(&path, b"yours").unwrap_err().kind(), std::io::ErrorKind::AlreadyExists);
         make(&path).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"mine");
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1, "no draft is left");
@@ -305,11 +338,55 @@ mod tests {
     #[test]
     fn a_device_gets_the_versions_from_its_lowest_on() {
         let text = format!("1 {}\n3 {}\n", "01".repeat(32), "03".repeat(32));
-        let keys = parse(Path::new("master.keys"), text.as_bytes()).unwrap();
+        let keys = parse(text.as_bytes()).unwrap();
         let device: DeviceId = "pump".parse().unwrap();
         let versions = |lowest| keys.device_keys(&device, lowest).into_iter().map(|(version, _)| version).collect();
         let (all, newer): (Vec<u8>, Vec<u8>) = (versions(1), versions(2));
         assert_eq!((all, newer), (vec![1, 3], vec![3]));
         assert!(keys.device_key(2, &device).is_none());
+    }
+
+    #[test]
+    fn a_version_is_added_and_one_destroyed_and_what_rests_on_the_first_stays() {
+        let one = MasterKeys::of([(1, [1; 32])]);
+        let (text, version) = one.with_another().unwrap();
+        let two = parse(text.as_bytes()).unwrap();
+        assert_eq!((version, two.newest()), (2, 2));
+        let device: DeviceId = "pump".parse().unwrap();
+        let same = |a: &MasterKeys, b: &MasterKeys| {
+            (a.fingerprint(), &*a.storage_key(), a.proof_key().sign(b"a"))
+                == (b.fingerprint(), &*b.storage_key(), b.proof_key().sign(b"a"))
+        };
+        assert!(same(&one, &two));
+        assert_eq!(two.without(2), Err(VersionError::Newest(2)));
+        assert_eq!(two.without(3), Err(VersionError::Unknown(3)));
+
+        let destroyed = parse(two.without(1).unwrap().as_bytes()).unwrap();
+        assert!(same(&one, &destroyed), "the database goes on with it");
+        assert_eq!(destroyed.versions(), [(1, VersionState::Destroyed), (2, VersionState::Held)]);
+        assert!(destroyed.device_key(1, &device).is_none() && destroyed.device_key(2, &device).is_some());
+        assert!(!destroyed.text(None).contains(&hex::encode([1; 32])));
+        // Its number is never another's, and neither is that of a later one that is destroyed.
+        let three = parse(destroyed.with_another().unwrap().0.as_bytes()).unwrap();
+        let gone = parse(three.without(2).unwrap().as_bytes()).unwrap();
+        assert_eq!(gone.with_another().unwrap().1, 4);
+        assert!(same(&one, &gone));
+        assert_eq!(MasterKeys::of([(255, [1; 32])]).with_another().err(), Some(VersionError::Full));
+    }
+
+    #[test]
+    fn a_text_that_is_destroyed_in_the_wrong_place_is_refused() {
+        let key = "0f".repeat(32);
+        for text in [
+            "1 destroyed\n".to_owned(),
+            format!("1 destroyed\n2 {key}\n"),
+            format!("1 destroyed {key}\n2 {key}\n"),
+            format!("1 {key}\n2 destroyed\n"),
+            format!("1 destroyed {key} {key} {key}\n"),
+            format!("1 destroyed {key} {key} x\n2 {key}\n"),
+            format!("1 destroyed {key} {key} {}\n2 {key}\n", "00".repeat(32)),
+        ] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
     }
 }

@@ -9,15 +9,19 @@
 pub mod config;
 mod group;
 mod guard;
+mod handout;
 mod judge;
 mod master_keys;
+mod metrics;
 mod proof_key;
 mod receipt;
 
 pub use config::Config;
 pub use group::{GroupConfig, GroupName, NoGroupName};
-pub use guard::{Guard, Sender};
+pub use guard::{Guard, LookUpError, Sender};
+pub use handout::{HandOutError, HandedOut};
 pub use judge::{Genuine, Refusal, TimePolicy, judge};
-pub use master_keys::{MasterKeys, MasterKeysError};
+pub use master_keys::{MasterKeySource, MasterKeys, MasterKeysError, VersionError, VersionState};
+pub use metrics::Metrics;
 pub use proof_key::{Opener, ProofKey};
 pub use sealgate_envelope::{DeviceId, DeviceKey, Encoding, Header, Payload, Policy, Reason, Verdict};

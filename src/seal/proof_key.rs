@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use p256::ecdsa::signature::{Signer as _, Verifier as _};
 use p256::ecdsa::{Signature, SigningKey};
+use zeroize::Zeroizing;
+
 use sealgate_envelope::{DeviceId, Direction, Key, Policy, Reason, Sealed, TruncatedTag};
 
-use super::MasterKeys;
 use super::judge::{Genuine, seen_of};
+use super::{MasterKeys, VersionState};
+use crate::store::Seen;
 
 /// Signs with ES256 (RFC 7518 section 3.4), and prints nothing of itself; `p256` wipes what it holds.
 #[derive(Clone)]
@@ -19,11 +22,20 @@ pub struct ProofKey(SigningKey);
 
 impl ProofKey {
     /// That of the first master key: whoever holds it can make another history.
-    pub(super) fn of(masters: &MasterKeys) -> ProofKey {
-        let tried =
-            (0..=u8::MAX).map(|attempt| masters.derived(&[b"sealgate/1 checkpoint ".as_slice(), &[attempt]].concat()));
-        let key = tried.filter_map(|scalar| SigningKey::from_slice(&*scalar).ok()).next();
-        ProofKey(key.expect("of 256 random numbers one is below the order of the curve"))
+    pub(super) fn of(scalar: &[u8; 32]) -> ProofKey {
+        ProofKey(SigningKey::from_slice(scalar).expect("what is read or derived is looked at before"))
+    }
+
+    /// Whether a key can have this number.
+    pub(super) fn fits(scalar: &[u8; 32]) -> bool {
+        SigningKey::from_slice(scalar).is_ok()
+    }
+
+    /// Its number, of what `derive` makes.
+    pub(super) fn scalar(derive: impl Fn(&[u8]) -> Zeroizing<[u8; 32]>) -> Zeroizing<[u8; 32]> {
+        let tried = (0..=u8::MAX).map(|attempt| derive(&[b"sealgate/1 checkpoint ".as_slice(), &[attempt]].concat()));
+        let found = tried.into_iter().find(|scalar| ProofKey::fits(scalar));
+        found.expect("of 256 random numbers one is below the order of the curve")
     }
 
     /// The signature, 64 bytes.
@@ -66,6 +78,14 @@ impl Opener {
         Ok(Genuine { header, seen, payload })
     }
 
+    /// What an envelope says of itself, if the key that could prove it was destroyed; none: it was not.
+    pub fn unprovable(&self, row: i64, bytes: &[u8]) -> Option<Seen> {
+        let sealed = Sealed::parse(bytes, &POLICY).ok()?;
+        let version = sealed.header().key_version;
+        let is_destroyed = self.masters.versions().contains(&(version, VersionState::Destroyed));
+        is_destroyed.then(|| seen_of(row, &sealed))
+    }
+
     fn key(&mut self, row: i64, device: &DeviceId, version: u8) -> Option<&Key> {
         if self.keys.len() >= KEYS_MAX && !self.keys.contains_key(&(row, version)) {
             self.keys.clear();
@@ -86,12 +106,12 @@ mod tests {
 
     #[test]
     fn a_signature_is_that_of_its_text_and_key() {
-        let key = ProofKey::of(&MasterKeys::of([(1, [7; 32])]));
-        let other = ProofKey::of(&MasterKeys::of([(1, [8; 32])]));
+        let key = MasterKeys::of([(1, [7; 32])]).proof_key();
+        let other = MasterKeys::of([(1, [8; 32])]).proof_key();
         let signature = key.sign(b"text");
         assert!(key.has_signed(b"text", &signature));
         assert!(!key.has_signed(b"texT", &signature) && !other.has_signed(b"text", &signature));
         assert!(!key.has_signed(b"text", &signature[1..]));
-        assert_eq!(signature, ProofKey::of(&MasterKeys::of([(1, [7; 32]), (2, [9; 32])])).sign(b"text"));
+        assert_eq!(signature, MasterKeys::of([(1, [7; 32]), (2, [9; 32])]).proof_key().sign(b"text"));
     }
 }

@@ -143,6 +143,8 @@ pub struct Client {
     pub holder: Holder,
     /// The SHA-256 of its secret.
     pub secret_sha256: [u8; 32],
+    /// The SHA-256 of the secret before it, and until when that is good too, Unix ms.
+    pub old_secret: Option<([u8; 32], i64)>,
     /// Its public keys, as `auth` reads them; none: it has a secret alone.
     pub public_keys: Option<String>,
     /// Whether its holder may come in.

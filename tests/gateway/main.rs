@@ -27,6 +27,7 @@ mod hooks;
 mod identity;
 mod ingest;
 mod issuers;
+mod keys;
 mod kill;
 mod limits;
 mod memory;

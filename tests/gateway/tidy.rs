@@ -33,7 +33,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["edge", "source", "public", "admin", "broker", "proof", "ingest", "seal", "auth", "store", "shutdown"],
     ),
     // `mqtt::topic`, since other brokers ask about topics in words.
-    ("public", &["auth", "edge", "mqtt::topic", "http", "proxy", "shutdown"]),
+    // `seal`, since a device fetches its own key there.
+    ("public", &["auth", "edge", "seal", "mqtt::topic", "http", "proxy", "shutdown"]),
     ("admin", &["broker", "auth", "ingest", "store", "http", "proxy", "ready", "shutdown"]),
     ("edge", &["broker", "auth", "mqtt", "tls", "proxy", "shutdown"]),
     ("source", &["ingest", "auth", "mqtt", "fetch", "tls", "ready", "shutdown"]),

@@ -32,7 +32,7 @@ impl Bench {
         let _ = std::fs::remove_dir_all(&directory);
         let config = store::Config { data_dir: directory.clone(), ..store::Config::default() };
         let store = Store::open(&config, &store::DatabaseConfig::default()).await.unwrap();
-        let masters = seal::MasterKeys::open_or_make(&directory).unwrap();
+        let masters = seal::MasterKeySource::of_data_dir(&directory).open_or_make().unwrap();
         let guard = Arc::new(Guard::new(&seal::Config::default(), masters, store.clone()));
         let registry = Registry::default();
         let (ingest, writer, _outlets) = Writer::open(

@@ -5,19 +5,11 @@ use super::time::Time;
 use crate::store::audit::column;
 use crate::store::{Actor, AuditFilter, Audited, Event, StoreError};
 use sqlx::postgres::PgRow;
-use sqlx::{PgPool, PgTransaction, QueryBuilder, Row as _};
+use sqlx::{PgConnection, PgPool, PgTransaction, QueryBuilder, Row as _};
 
 impl Postgres {
     pub(in crate::store) async fn note(&self, events: &[Event]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit (at, who, origin, action, subject, detail)
-            SELECT from_ms(at), who, origin, action, subject, detail
-            FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
-                AS event (at, who, origin, action, subject, detail)";
-        let texts = |text: fn(&Event) -> &str| events.iter().map(|event| column(text(event))).collect::<Vec<_>>();
-        let times: Vec<i64> = events.iter().map(|event| event.at_ms).collect();
-        let insert = sqlx::query(sql).bind(times).bind(texts(|event| &event.who)).bind(texts(|event| &event.origin));
-        let insert = insert.bind(texts(|event| event.action)).bind(texts(|event| &event.subject));
-        insert.bind(texts(|event| &event.detail)).execute(&self.0.pool).await?;
+        insert(&mut *self.0.pool.acquire().await?, events).await?;
         Ok(())
     }
 
@@ -46,6 +38,20 @@ impl Postgres {
         transaction.commit().await?;
         Ok(deleted.rows_affected())
     }
+}
+
+/// Enters events.
+pub(super) async fn insert(connection: &mut PgConnection, events: &[Event]) -> sqlx::Result<()> {
+    let sql = "INSERT INTO audit (at, who, origin, action, subject, detail)
+        SELECT from_ms(at), who, origin, action, subject, detail
+        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[])
+            AS event (at, who, origin, action, subject, detail)";
+    let texts = |text: fn(&Event) -> &str| events.iter().map(|event| column(text(event))).collect::<Vec<_>>();
+    let times: Vec<i64> = events.iter().map(|event| event.at_ms).collect();
+    let insert = sqlx::query(sql).bind(times).bind(texts(|event| &event.who)).bind(texts(|event| &event.origin));
+    let insert = insert.bind(texts(|event| event.action)).bind(texts(|event| &event.subject));
+    insert.bind(texts(|event| &event.detail)).execute(connection).await?;
+    Ok(())
 }
 
 /// Begins a transaction whose changes are entered as this one's.

@@ -20,6 +20,7 @@ mod proof;
 pub(super) mod readings;
 mod registry;
 mod retention;
+mod rotation;
 mod spool;
 mod tables;
 mod time;

@@ -12,7 +12,7 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 /// Schemas by number: the first is 1.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/postgres/0001_the_house.sql"),
     include_str!("../migrations/postgres/0002_retention.sql"),
     include_str!("../migrations/postgres/0003_checkpoints.sql"),
@@ -21,6 +21,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/postgres/0006_refusals.sql"),
     include_str!("../migrations/postgres/0007_identity.sql"),
     include_str!("../migrations/postgres/0008_issuers.sql"),
+    include_str!("../migrations/postgres/0009_keys.sql"),
 ];
 
 /// The newest schema that this version knows.

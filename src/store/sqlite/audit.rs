@@ -9,15 +9,10 @@ use sqlx::{QueryBuilder, Row as _};
 
 impl Sqlite {
     pub(in crate::store) async fn note(&self, events: &[Event]) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit (at, who, origin, action, subject, detail)
-            SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
-        let rows: Vec<_> = events.iter().map(row).collect();
-        let rows = serde_json::to_string(&rows).expect("numbers and strings are JSON");
         let mut writer = self.0.writer.lock().await;
         let mut transaction = writer.begin().await?;
-        let inserted = sqlx::query(sql).bind(rows).execute(&mut transaction.connection).await;
-        transaction.end(inserted).await?;
-        Ok(())
+        let inserted = insert(&mut transaction, events).await;
+        Ok(transaction.end(inserted).await?)
     }
 
     pub(in crate::store) async fn audit_log(
@@ -40,6 +35,16 @@ impl Sqlite {
         let forgotten = forget(&mut transaction, horizon_ms, limit).await;
         Ok(transaction.end(forgotten).await?)
     }
+}
+
+/// Enters events.
+pub(super) async fn insert(transaction: &mut Transaction<'_>, events: &[Event]) -> sqlx::Result<()> {
+    let sql = "INSERT INTO audit (at, who, origin, action, subject, detail)
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)";
+    let rows: Vec<_> = events.iter().map(row).collect();
+    let rows = serde_json::to_string(&rows).expect("numbers and strings are JSON");
+    sqlx::query(sql).bind(rows).execute(&mut transaction.connection).await?;
+    Ok(())
 }
 
 async fn forget(transaction: &mut Transaction<'_>, horizon_ms: i64, limit: u32) -> sqlx::Result<u64> {

@@ -28,6 +28,7 @@ mod proof;
 pub(super) mod readings;
 mod registry;
 mod retention;
+mod rotation;
 pub(super) mod spool;
 mod statements;
 mod tables;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const APPLICATION_ID: i64 = 0x5365_616C;
 
 /// Schemas by number: the first is 1.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/sqlite/0001_the_house.sql"),
     include_str!("../migrations/sqlite/0002_presence.sql"),
     include_str!("../migrations/sqlite/0003_retention.sql"),
@@ -24,6 +24,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/sqlite/0006_refusals.sql"),
     include_str!("../migrations/sqlite/0007_identity.sql"),
     include_str!("../migrations/sqlite/0008_issuers.sql"),
+    include_str!("../migrations/sqlite/0009_keys.sql"),
 ];
 
 /// From this schema on a file is made so that it gives back what is freed; an older one is written anew, once.

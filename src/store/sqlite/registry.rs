@@ -96,8 +96,8 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn client(&self, client_id: &str) -> Result<Option<Client>, StoreError> {
-        let sql =
-            "SELECT c.client_id, c.device_id, c.service, c.secret_sha256, c.public_keys, coalesce(d.state, s.state) AS state, s.scopes
+        let sql = "SELECT c.client_id, c.device_id, c.service, c.secret_sha256, c.public_keys,
+                c.old_secret_sha256, c.old_secret_until, coalesce(d.state, s.state) AS state, s.scopes
             FROM clients c LEFT JOIN devices d ON d.device_id = c.device_id LEFT JOIN services s ON s.name = c.service
             WHERE c.client_id = ?";
         let row = sqlx::query(sql).bind(client_id).fetch_optional(&self.0.readers).await?;
@@ -211,9 +211,17 @@ fn client(row: &SqliteRow) -> sqlx::Result<Client> {
         client_id: row.try_get("client_id")?,
         holder,
         secret_sha256,
+        old_secret: old_secret(row)?,
         public_keys: row.try_get("public_keys")?,
         state: state(row)?,
     })
+}
+
+fn old_secret(row: &SqliteRow) -> sqlx::Result<Option<([u8; 32], i64)>> {
+    let (hash, until): (Option<&[u8]>, Option<i64>) =
+        (row.try_get("old_secret_sha256")?, row.try_get("old_secret_until")?);
+    let hash = hash.map(|hash| hash.try_into().map_err(|error| sqlx::Error::Decode(Box::new(error)))).transpose()?;
+    Ok(hash.zip(until))
 }
 
 fn state(row: &SqliteRow) -> sqlx::Result<State> {

@@ -54,6 +54,18 @@ impl Device {
         }
     }
 
+    /// The same device with another key, which counts from 1 (the counter belongs to the key).
+    pub(crate) fn with_key(&self, key_version: u8, key: [u8; 32]) -> Self {
+        Device {
+            id: self.id.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: self.client_secret.clone(),
+            key_version,
+            key,
+            counter: AtomicU64::new(1),
+        }
+    }
+
     /// The topic of its readings.
     pub(crate) fn topic(&self) -> String {
         format!("devices/{}/telemetry", self.id)

@@ -28,6 +28,11 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     ask(address, &format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n"))
 }
 
+/// With an access token (RFC 6750).
+pub(crate) fn get_as(address: SocketAddr, path: &str, token: &str) -> Answer {
+    ask(address, &format!("GET {path} HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n"))
+}
+
 pub(crate) fn put(address: SocketAddr, path: &str, body: &str) -> Answer {
     let length = body.len();
     ask(address, &format!("PUT {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {length}\r\n\r\n{body}"))
