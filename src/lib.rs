@@ -9,7 +9,8 @@
 //! | [`edge`] | the door for clients: a socket, with TLS or a proxy's header or without, becomes packets; CONNECT becomes a login; one task a connection |
 //! | [`source`] | the other way in: messages of another broker, of which we are a client, or of rumqttd in this process |
 //! | [`public`] | the public HTTP door: where tokens are fetched, MQTT comes in a WebSocket, and other brokers ask about logins |
-//! | [`admin`] | the operators' HTTP door: metrics, whether all is well, the level of the log |
+//! | [`admin`] | the operators' HTTP door: metrics, whether all is well, the level of the log, and the registry (`/api`) |
+//! | [`provision`] | how a device or a service comes into the registry, with its credentials |
 //! | [`broker`] | sessions, subscriptions, who gets what and who is online; pure but for its drivers |
 //! | [`proof`] | signs what was stored, and proves it again |
 //! | [`ingest`] | envelopes in, receipts out: opened, decoded, committed by one writer, counted under one law |
@@ -39,6 +40,7 @@ pub mod limit;
 pub mod metrics;
 pub mod mqtt;
 pub mod proof;
+pub mod provision;
 pub mod proxy;
 pub mod public;
 pub mod ready;

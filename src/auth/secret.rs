@@ -109,6 +109,11 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], getrandom::Error> {
     Ok(bytes)
 }
 
+/// Whether `text` can be the id of a client.
+pub fn is_client_id(text: &str) -> bool {
+    is_credential(text)
+}
+
 /// Whether `text` is of the characters that ids and secrets have, and not too long.
 pub(crate) fn is_credential(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';

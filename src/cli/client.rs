@@ -12,16 +12,16 @@ use zeroize::Zeroizing;
 
 use super::output::{Format, ListFormat};
 use super::registry::{
-    PAGE, Proof, has_no_secret, not_added, own_proof, read_public_keys, secret_of, state_is_set, word,
+    PAGE, Proof, has_no_secret, not_provisioned, own_proof, read_public_keys, secret_of, state_is_set, word,
 };
 use super::settings::Settings;
 use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, secret, time_text};
 use crate::auth::IssuerUrl;
 use crate::auth::scope::{self, Scope};
-use crate::auth::secret::{new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
-use crate::store::{Kind, NewService, Service, State, Store};
+use crate::provision::{self, Admitted};
+use crate::store::{Found, Kind, Service, State, Store};
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -75,6 +75,11 @@ enum Verb {
         /// The service's name.
         name: String,
     },
+    /// Remove a service for ever.
+    Remove {
+        /// The service's name.
+        name: String,
+    },
     /// Give a service's client another secret, beside the one that it has for a while.
     RotateSecret {
         /// The service's name.
@@ -106,6 +111,12 @@ impl Arguments {
                 Verb::List { format } => list(&store, format).await,
                 Verb::Disable { name } => set_state(&store, &name, State::Disabled).await,
                 Verb::Enable { name } => set_state(&store, &name, State::Enabled).await,
+                Verb::Remove { name } => match store.remove_service(&name).await? {
+                    Found::Yes => {
+                        output::line(&format!("service {name} is removed")).map(|()| Exit::Done).map_err(Into::into)
+                    }
+                    Found::No => Err(anyhow!("there is no service {name}").into()),
+                },
                 Verb::RotateSecret { name, wish } => wish.carry_out(&store, Kind::Service, &name).await,
             };
             store.close().await;
@@ -127,24 +138,17 @@ async fn add(config: &Config, store: &Store, name: &DeviceId, wish: Wish<'_>) ->
     let public_keys = public_key.map(read_public_keys).transpose()?;
     let scopes: Vec<String> = scopes.iter().map(Scope::to_string).collect();
     scope::join(&scopes).map_err(|error| Failure::Unusable(error.into()))?;
-    let (client_secret, secret_sha256) = new_client_secret()?;
-    let service = NewService {
-        name: name.to_string(),
-        client_id: new_client_id()?,
-        secret_sha256,
-        scopes,
-        issuer: issuer.map(|issuer| issuer.as_str().into()),
-        created_at_ms: now_ms(),
-    };
-    store.add_service(&service).await.map_err(|error| not_added("service", name.as_str(), error))?;
+    let admitted = provision::admit(store, name, scopes.clone(), issuer, now_ms()).await;
+    let Admitted { client_id, client_secret } =
+        admitted.map_err(|error| not_provisioned("service", name.as_str(), error))?;
     if public_keys.is_some() {
         store.set_client_keys(Kind::Service, name.as_str(), public_keys.as_deref()).await?;
     }
     let credentials = Credentials {
-        name: &service.name,
-        client_id: &service.client_id,
+        name: name.as_str(),
+        client_id: &client_id,
         proof: Proof::of(client_secret.expose(), public_keys.is_some(), issuer),
-        scopes: &service.scopes,
+        scopes: &scopes,
     };
     let printed = output::line(&credentials.in_format(format, config));
     printed.map_err(|error| anyhow!("service {name} is added, but its credentials could not be printed: {error}"))?;

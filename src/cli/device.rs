@@ -2,13 +2,16 @@
 //!
 //! Beside a running gateway: both open the same database, and the gateway notices what has changed.
 
+mod import;
+mod list;
+mod remove;
 mod rotate;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use sealgate_envelope::{DeviceId, DeviceKey};
+use sealgate_envelope::DeviceId;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -16,16 +19,18 @@ use super::integrity::worst;
 use super::moment::Moment;
 use super::output::{Format, ListFormat};
 use super::registry::{
-    PAGE, Proof, has_no_secret, not_added, own_proof, read_public_keys, secret_of, state_is_set, word,
+    Proof, has_no_secret, not_added, not_provisioned, own_proof, read_public_keys, secret_of, state_is_set,
 };
 use super::settings::Settings;
-use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, secret, time_text};
+use super::{Done, Exit, Failure, block_on, now_ms, open, open_existing, output, secret};
 use crate::auth::IssuerUrl;
-use crate::auth::secret::{ClientSecret, new_client_id, new_client_secret};
 use crate::config::Config;
 use crate::gateway::Cellar;
+use crate::provision::{self, DeviceWish, Enrolled};
 use crate::seal::GroupName;
-use crate::store::{AddError, Device, Kind, NewDevice, State, Store};
+use crate::store::{AddError, Kind, State, Store};
+
+use list::Which;
 
 #[derive(Args)]
 #[command(after_help = "\
@@ -40,7 +45,12 @@ Examples:
   sealgate device set pump-1 pump-2 --no-group
   sealgate device list
   sealgate device list --worst 10 --since 7d                # of which most is refused, and why
+  sealgate device list --group vans --state disabled
+  sealgate device show sensor-1
+  sealgate device import fleet.csv --credentials fleet.jsonl
+  sealgate device export --format jsonl > registry.jsonl
   sealgate device disable sensor-1
+  sealgate device remove sensor-1
   sealgate device rotate sensor-1                           # then it fetches its new seal key; then: --finish
   sealgate device rotate-secret sensor-1 --overlap 7d
 
@@ -77,14 +87,44 @@ enum Verb {
     List {
         /// So many at most, the worst first, and only those of which something was refused.
         #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20",
+            conflicts_with_all = ["group", "state", "prefix", "limit"],
             value_parser = clap::value_parser!(u32).range(1..=10_000))]
         worst: Option<u32>,
         /// With --worst: since when, as RFC 3339 or as how long ago. Full hours count.
         #[arg(long, value_name = "TIME", default_value = "24h", requires = "worst")]
         since: Moment,
+        #[command(flatten)]
+        which: Which,
         /// How the list is printed.
         #[arg(long, value_enum, default_value = "text")]
         format: ListFormat,
+    },
+    /// Show one device.
+    Show {
+        /// The device's name.
+        id: DeviceId,
+        /// How it is printed.
+        #[arg(long, value_enum, default_value = "text")]
+        format: ListFormat,
+    },
+    /// Add many devices of a CSV file, all of them or none.
+    Import(import::Arguments),
+    /// Write the registry without its secrets, for other programs.
+    Export {
+        /// How a device is written.
+        #[arg(long, value_enum, default_value = "csv")]
+        format: list::ExportFormat,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Remove devices for ever. What they sent stays, under their names.
+    Remove {
+        /// The devices' names.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<DeviceId>,
+        /// Ask nothing.
+        #[arg(long)]
+        yes: bool,
     },
     /// Put devices into a group, or take them out of theirs.
     ///
@@ -148,7 +188,7 @@ impl Arguments {
         let config = settings.load()?;
         block_on(async {
             let cellar = match &self.verb {
-                Verb::Add { .. } => open(&config).await?,
+                Verb::Add { .. } | Verb::Import(_) => open(&config).await?,
                 _ => open_existing(&config).await?,
             };
             let done = match self.verb {
@@ -157,8 +197,14 @@ impl Arguments {
                     let wish = Wish { group, public_key: public_key.as_deref(), issuer, format };
                     add_all(&config, &cellar, &ids, wish).await
                 }
-                Verb::List { worst: Some(limit), since, format } => worst(&cellar.store, since, limit, format).await,
-                Verb::List { format, .. } => list(&cellar.store, format).await,
+                Verb::List { worst: Some(limit), since, format, .. } => {
+                    worst(&cellar.store, since, limit, format).await
+                }
+                Verb::List { which, format, .. } => list::list(&cellar.store, which, format).await,
+                Verb::Show { id, format } => list::show(&cellar.store, &id, format).await,
+                Verb::Import(arguments) => arguments.run(&cellar).await,
+                Verb::Export { format, which } => list::export(&cellar.store, which, format).await,
+                Verb::Remove { ids, yes } => remove::remove(&cellar.store, &ids, yes).await,
                 Verb::Set { ids, group } => set_group(&cellar.store, &ids, group.group.as_ref()).await,
                 Verb::Disable { id } => set_state(&cellar.store, &id, State::Disabled).await,
                 Verb::Enable { id } => set_state(&cellar.store, &id, State::Enabled).await,
@@ -222,14 +268,6 @@ async fn add(config: &Config, cellar: &Cellar, id: &DeviceId, wish: Wish<'_>, pu
     Ok(Exit::Done)
 }
 
-/// What a new device logs in and seals with.
-pub(super) struct Enrolled {
-    pub(super) client_id: String,
-    pub(super) client_secret: ClientSecret,
-    pub(super) key: DeviceKey,
-    pub(super) key_version: u8,
-}
-
 /// Adds a device.
 pub(super) async fn enrol(
     cellar: &Cellar,
@@ -237,21 +275,9 @@ pub(super) async fn enrol(
     group: Option<&GroupName>,
     issuer: Option<&IssuerUrl>,
 ) -> Result<Enrolled, Failure> {
-    let key_version = cellar.masters.newest();
-    let key = cellar.masters.device_key(key_version, id);
-    let key = key.ok_or_else(|| anyhow!("there is no master key of version {key_version}"))?;
-    let (client_secret, secret_sha256) = new_client_secret()?;
-    let device = NewDevice {
-        device_id: id.as_str().into(),
-        client_id: new_client_id()?,
-        secret_sha256,
-        key_version_min: key_version,
-        group: group.map(|group| group.as_str().into()),
-        issuer: issuer.map(|issuer| issuer.as_str().into()),
-        created_at_ms: now_ms(),
-    };
-    cellar.store.add_device(&device).await.map_err(|error| not_added("device", id.as_str(), error))?;
-    Ok(Enrolled { client_id: device.client_id, client_secret, key, key_version })
+    let wish = DeviceWish { id, group, issuer };
+    let enrolled = provision::enrol(&cellar.store, &cellar.masters, wish, now_ms()).await;
+    enrolled.map_err(|error| not_provisioned("device", id.as_str(), error))
 }
 
 /// What a device needs, shown once.
@@ -300,35 +326,6 @@ and publishes sealed readings to devices/{device_id}/telemetry at {mqtt}, with t
 and the token as password.",
             *secret, *how
         ))
-    }
-}
-
-async fn list(store: &Store, format: ListFormat) -> Done {
-    if format == ListFormat::Text {
-        output::line(&format!("{:<64}  {:<8}  {:<20}  LOWEST KEY  GROUP", "DEVICE", "STATE", "ADDED"))?;
-    }
-    let mut page = store.devices(None, PAGE).await?;
-    while let Some(last) = page.last() {
-        let lines: Vec<String> = page.iter().map(|device| described(device, format)).collect();
-        output::line(&lines.join("\n"))?;
-        page = store.devices(Some(&last.device_id), PAGE).await?;
-    }
-    Ok(Exit::Done)
-}
-
-fn described(device: &Device, format: ListFormat) -> String {
-    let Device { device_id, state, key_version_min, group, created_at_ms, .. } = device;
-    let group = group.as_deref();
-    let (state, added) = (word(*state), time_text(*created_at_ms));
-    match format {
-        ListFormat::Text => {
-            format!("{device_id:<64}  {state:<8}  {added:<20}  {key_version_min:<10}  {}", group.unwrap_or("-"))
-        }
-        ListFormat::Json => serde_json::json!({
-            "device_id": device_id.as_ref(), "state": state, "key_version_min": key_version_min, "created_at": added,
-            "group": group,
-        })
-        .to_string(),
     }
 }
 

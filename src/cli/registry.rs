@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::{Done, Exit, Failure, output};
 use crate::auth::IssuerUrl;
 use crate::auth::jwk::public_keys;
+use crate::provision::ProvisionError;
 use crate::store::{AddError, Found, State};
 
 /// Rows of one question to the database.
@@ -94,6 +95,14 @@ pub(super) fn not_added(kind: &str, name: &str, error: AddError) -> Failure {
         AddError::Exists => anyhow!("there is a {kind} {name} already; nothing was changed"),
         AddError::Store(error) => error.into(),
     })
+}
+
+/// The same, where credentials are made.
+pub(super) fn not_provisioned(kind: &str, name: &str, error: ProvisionError) -> Failure {
+    match error {
+        ProvisionError::Add(error) => not_added(kind, name, error),
+        ProvisionError::NoRandom(error) => error.into(),
+    }
 }
 
 /// Tells what came of setting a state.

@@ -35,6 +35,7 @@ mod metrics;
 mod postgres;
 mod presence;
 mod proof;
+mod provisioning;
 mod public;
 mod quarantine;
 mod readme;

@@ -19,7 +19,22 @@ const EVERYONE: &[&str] = &["limit", "metrics", "setting"];
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     // `ingest` for `reopen` alone: what is released from the quarantine is judged and decoded as what comes in.
-    ("cli", &["gateway", "config", "shutdown", "auth", "proof", "ingest::reopen", "store", "seal", "mqtt", "envelope"]),
+    (
+        "cli",
+        &[
+            "gateway",
+            "provision",
+            "config",
+            "shutdown",
+            "auth",
+            "proof",
+            "ingest::reopen",
+            "store",
+            "seal",
+            "mqtt",
+            "envelope",
+        ],
+    ),
     (
         "gateway",
         &[
@@ -35,7 +50,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // `mqtt::topic`, since other brokers ask about topics in words.
     // `seal`, since a device fetches its own key there.
     ("public", &["auth", "edge", "seal", "mqtt::topic", "http", "proxy", "shutdown"]),
-    ("admin", &["broker", "auth", "ingest", "store", "http", "proxy", "ready", "shutdown"]),
+    ("admin", &["provision", "broker", "auth", "ingest", "seal", "store", "http", "proxy", "ready", "shutdown"]),
+    ("provision", &["auth", "seal", "store"]),
     ("edge", &["broker", "auth", "mqtt", "tls", "proxy", "shutdown"]),
     ("source", &["ingest", "auth", "mqtt", "fetch", "tls", "ready", "shutdown"]),
     ("broker", &["ingest", "auth", "mqtt", "store", "shutdown"]),
@@ -74,6 +90,7 @@ const KEPT_TO_ROOMS: &[(&str, &[&str])] = &[
     ("firmware_sim", &["cli"]),
     ("toml", &["config"]),
     ("clap", &["cli"]),
+    ("csv", &["cli"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["cli"]),
 ];

@@ -17,6 +17,7 @@ mod open;
 mod partitions;
 mod presence;
 mod proof;
+mod provision;
 pub(super) mod readings;
 mod registry;
 mod retention;

@@ -173,7 +173,7 @@ async fn insert_service(connection: &mut PgConnection, new: &NewService) -> sqlx
     Ok(new.added())
 }
 
-fn device(row: &PgRow) -> sqlx::Result<Device> {
+pub(super) fn device(row: &PgRow) -> sqlx::Result<Device> {
     let (id, key_version_min): (i32, i16) = (row.try_get(0)?, row.try_get(3)?);
     Ok(Device {
         row: id.into(),

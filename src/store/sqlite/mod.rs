@@ -25,6 +25,7 @@ mod log;
 mod open;
 mod presence;
 mod proof;
+mod provision;
 pub(super) mod readings;
 mod registry;
 mod retention;

@@ -153,7 +153,7 @@ impl Sqlite {
     }
 }
 
-async fn insert_device(transaction: &mut Transaction<'_>, new: &NewDevice) -> sqlx::Result<Device> {
+pub(super) async fn insert_device(transaction: &mut Transaction<'_>, new: &NewDevice) -> sqlx::Result<Device> {
     let connection = &mut transaction.connection;
     let sql = "INSERT INTO devices (device_id, state, key_version_min, created_at, device_group, issuer) VALUES (?, ?, ?, ?, ?, ?)";
     let device = sqlx::query(sql).bind(&*new.device_id).bind(State::Enabled.as_str()).bind(new.key_version_min);
@@ -176,7 +176,7 @@ async fn insert_service(transaction: &mut Transaction<'_>, new: &NewService) -> 
     Ok(new.added())
 }
 
-fn device(row: &SqliteRow) -> sqlx::Result<Device> {
+pub(super) fn device(row: &SqliteRow) -> sqlx::Result<Device> {
     Ok(Device {
         row: row.try_get("id")?,
         device_id: Arc::from(row.try_get::<&str, _>("device_id")?),
