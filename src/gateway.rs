@@ -182,6 +182,7 @@ impl Gateway {
             }
             _ => Origin::broker(&config, ingest, budget, &registry, &ready)?,
         };
+        let api = auth.clone().map(|auth| admin::Api { auth, store: store.clone(), guard: guard.clone() });
         let public = auth.zip(public).map(|(auth, sockets)| {
             let door = public::Door::new(sockets, auth.clone(), &config.public, &registry).with_hooks(
                 auth.clone(),
@@ -211,7 +212,10 @@ impl Gateway {
             foreign,
             journal,
             origin,
-            admin: admin::Door::new(admin.0, &config.admin, registry, ready.clone()),
+            admin: match api {
+                Some(api) => admin::Door::new(admin.0, &config.admin, registry, ready.clone()).with_api(api),
+                None => admin::Door::new(admin.0, &config.admin, registry, ready.clone()),
+            },
             ready,
             writer,
             outlets,
@@ -284,9 +288,10 @@ impl Gateway {
             background.spawn("issuers", self.foreign.run(background_ends.clone(), self.ready.clone()));
             background.spawn("audit", journal.run(background_ends.clone()));
         }
+        // Before somebody can ask.
+        self.ready.set(Part::Doors, true);
         background.spawn("admin", self.admin.serve(background_ends.clone()));
         background.spawn("checkpoints", self.checkpointer.run(background_ends.clone()));
-        self.ready.set(Part::Doors, true);
         Running {
             ready: self.ready,
             intake,

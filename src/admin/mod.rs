@@ -1,10 +1,11 @@
 //! Door 2, for operators: what the gateway counts, over HTTP.
 //!
 //! `GET /metrics` is the exposition text of the whole house, `GET /live` says that the process answers, `GET /ready` whether it can do
-//! its work, and which part cannot; `/log/level` is what is logged. The figures belong to the areas that count them; here they are only
-//! handed out. Nobody logs in at this door, so it listens on loopback, unless the operator has said otherwise, and then nothing can be
-//! changed at it; devices and services never come here, theirs are `edge` and `public`.
+//! its work, and which part cannot; `/log/level` is what is logged; `/api` is the registry, for operators who show a token. The figures belong to
+//! the areas that count them; here they are only handed out. Nobody logs in for those, so the door is on loopback, unless the operator has said
+//! otherwise, and then nothing can be changed at it; devices never come here, theirs are `edge` and `public`.
 
+mod api;
 pub mod config;
 mod metrics;
 
@@ -12,15 +13,17 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::IntoResponse;
+use axum::middleware::{Next, from_fn};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+pub use api::Api;
 pub use config::Config;
 
 use crate::http::{self, Limits};
@@ -52,6 +55,7 @@ const LEVEL_BYTES_MAX: usize = 16;
 pub struct Door {
     listener: TcpListener,
     pages: Pages,
+    api: Option<Api>,
     guard: http::Guard,
 }
 
@@ -85,7 +89,7 @@ impl Door {
         metrics::build_info(&registry);
         // Those who may come here at all come from few addresses; the bound on all of them is enough.
         let guard = http::Guard::new(CrowdBounds::NONE, http::Metrics::new(&registry, "admin"));
-        Door { listener, pages: Pages { registry, ready, level: None, is_exposed }, guard }
+        Door { listener, pages: Pages { registry, ready, level: None, is_exposed }, api: None, guard }
     }
 
     /// Lets operators change the level of the log.
@@ -94,10 +98,21 @@ impl Door {
         self
     }
 
+    /// Lets operators look at the registry and change it, who show a token; not where others could read that on its way.
+    pub fn with_api(self, api: Api) -> Self {
+        Door { api: Some(api), ..self }
+    }
+
     /// Answers until `stop`, and returns when the answers under way are given.
     pub async fn serve(self, stop: CancellationToken) {
         let socket = http::Socket { listener: self.listener, proxy_protocol: ProxyProtocol::Off, identity: None };
-        let router = http::in_time(router(self.pages), REQUEST_TIMEOUT);
+        let api = self.api.filter(|_| !self.pages.is_exposed).map(|api| api::routes(api).layer(from_fn(no_page)));
+        let pages = router(self.pages);
+        let pages = match api {
+            Some(api) => pages.nest("/api", api),
+            None => pages,
+        };
+        let router = http::in_time(pages, REQUEST_TIMEOUT);
         http::serve(socket, router, LIMITS, self.guard, stop).await;
     }
 }
@@ -160,6 +175,14 @@ fn is_from_a_page(headers: &HeaderMap) -> bool {
     };
     let is_own = name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     headers.contains_key(ORIGIN) || !is_own
+}
+
+/// Nothing of the API is for a page in a browser, whichever name has led it here.
+async fn no_page(request: Request, next: Next) -> Response {
+    match is_from_a_page(request.headers()) {
+        true => (StatusCode::FORBIDDEN, "a page in a browser has no business here\n").into_response(),
+        false => next.run(request).await,
+    }
 }
 
 async fn live() -> &'static str {

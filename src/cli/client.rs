@@ -170,12 +170,17 @@ impl Credentials<'_> {
         match format {
             Format::Text => self.text(config),
             Format::Json => Zeroizing::new(serde_json::to_string(self).expect("strings are JSON")),
-            Format::Shell => output::exports(&[
-                ("SERVICE_NAME", self.name),
-                ("SERVICE_CLIENT_ID", self.client_id),
-                ("SERVICE_CLIENT_SECRET", self.proof.secret().unwrap_or_default()),
-            ]),
+            Format::Shell => output::exports(&self.values()),
+            Format::Header => output::header(&self.values()),
         }
+    }
+
+    fn values(&self) -> [(&str, &str); 3] {
+        [
+            ("SERVICE_NAME", self.name),
+            ("SERVICE_CLIENT_ID", self.client_id),
+            ("SERVICE_CLIENT_SECRET", self.proof.secret().unwrap_or_default()),
+        ]
     }
 
     fn text(&self, config: &Config) -> Zeroizing<String> {

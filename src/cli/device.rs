@@ -234,9 +234,9 @@ async fn add_all(config: &Config, cellar: &Cellar, ids: &[DeviceId], wish: Wish<
     if public_keys.is_some() && ids.len() > 1 {
         return Err(Failure::Unusable(anyhow!("--public-key is for one device: what two share proves neither")));
     }
-    if wish.format == Format::Shell && ids.len() > 1 {
+    if matches!(wish.format, Format::Shell | Format::Header) && ids.len() > 1 {
         return Err(Failure::Unusable(anyhow!(
-            "--format shell is for one device: its variables have no other's names"
+            "--format shell and c-header are for one device: their names are no other's"
         )));
     }
     for (place, id) in ids.iter().enumerate() {
@@ -296,14 +296,19 @@ impl Credentials<'_> {
         match format {
             Format::Text => self.text(config),
             Format::Json => Zeroizing::new(serde_json::to_string(self).expect("strings and a number are JSON")),
-            Format::Shell => output::exports(&[
-                ("DEVICE_ID", self.device_id),
-                ("DEVICE_CLIENT_ID", self.client_id),
-                ("DEVICE_CLIENT_SECRET", self.proof.secret().unwrap_or_default()),
-                ("DEVICE_SEAL_KEY", self.seal_key),
-                ("DEVICE_KEY_VERSION", &self.key_version.to_string()),
-            ]),
+            Format::Shell => output::exports(&self.values(&self.key_version.to_string())),
+            Format::Header => output::header(&self.values(&self.key_version.to_string())),
         }
+    }
+
+    fn values<'v>(&'v self, key_version: &'v str) -> [(&'v str, &'v str); 5] {
+        [
+            ("DEVICE_ID", self.device_id),
+            ("DEVICE_CLIENT_ID", self.client_id),
+            ("DEVICE_CLIENT_SECRET", self.proof.secret().unwrap_or_default()),
+            ("DEVICE_SEAL_KEY", self.seal_key),
+            ("DEVICE_KEY_VERSION", key_version),
+        ]
     }
 
     fn text(&self, config: &Config) -> Zeroizing<String> {

@@ -17,6 +17,9 @@ pub(super) enum Format {
     Json,
     /// `export NAME='value'`, for `eval`.
     Shell,
+    /// `#define NAME "value"`, for firmware.
+    #[value(name = "c-header")]
+    Header,
 }
 
 /// How a list is printed.
@@ -47,9 +50,29 @@ pub(super) fn exports(values: &[(&str, &str)]) -> Zeroizing<String> {
     Zeroizing::new(lines.collect::<String>().trim_end().to_owned())
 }
 
+/// `#define DEVICE_ID "sensor-1"`, a line each, to be included once.
+pub(super) fn header(values: &[(&str, &str)]) -> Zeroizing<String> {
+    let guard = "SEALGATE_CREDENTIALS_H";
+    let lines = values.iter().map(|(name, value)| format!("#define {name} \"{}\"\n", in_c(value)));
+    let lines = Zeroizing::new(lines.collect::<String>());
+    Zeroizing::new(format!("#ifndef {guard}\n#define {guard}\n\n{}\n#endif", *lines))
+}
+
+/// As a string literal of C holds it. Names and secrets are printable ASCII; `?` is escaped so that no two make a trigraph.
+fn in_c(value: &str) -> String {
+    value.chars().flat_map(|c| matches!(c, '"' | '\\' | '?').then_some('\\').into_iter().chain([c])).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_survive_a_compiler() {
+        let header = header(&[("A", "a\"b\\c??="), ("B", "1")]);
+        assert!(header.contains("#define A \"a\\\"b\\\\c\\?\\?=\"\n#define B \"1\"\n"), "{}", *header);
+        assert!(header.starts_with("#ifndef") && header.ends_with("#endif"));
+    }
 
     #[test]
     fn values_survive_the_shell() {

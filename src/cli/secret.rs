@@ -75,6 +75,7 @@ fn in_format(format: Format, kind: Kind, credentials: &Credentials<'_>) -> Zeroi
         )),
         Format::Json => Zeroizing::new(serde_json::to_string(credentials).expect("strings are JSON")),
         Format::Shell => output::exports(&[(variable, client_secret)]),
+        Format::Header => output::header(&[(variable, client_secret)]),
     }
 }
 

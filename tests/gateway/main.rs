@@ -7,6 +7,7 @@ mod corpus;
 mod harness;
 
 mod admin;
+mod api;
 mod auth;
 mod back_pressure;
 mod backfill;

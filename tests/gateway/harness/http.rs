@@ -33,6 +33,23 @@ pub(crate) fn get_as(address: SocketAddr, path: &str, token: &str) -> Answer {
     ask(address, &format!("GET {path} HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\r\n"))
 }
 
+/// Any method with JSON and an access token.
+pub(crate) fn send_json(address: SocketAddr, line: &str, token: &str, body: &str) -> Answer {
+    let length = body.len();
+    ask(
+        address,
+        &format!(
+            "{line} HTTP/1.0\r\nhost: {address}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        ),
+    )
+}
+
+/// Bytes as they are.
+pub(crate) fn send_bytes(address: SocketAddr, request: &str) -> Answer {
+    ask(address, request)
+}
+
 pub(crate) fn put(address: SocketAddr, path: &str, body: &str) -> Answer {
     let length = body.len();
     ask(address, &format!("PUT {path} HTTP/1.0\r\nhost: {address}\r\ncontent-length: {length}\r\n\r\n{body}"))
