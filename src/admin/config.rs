@@ -14,17 +14,24 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Needed where `listen` is not loopback.
     pub plaintext: Option<Plaintext>,
+    /// Names by which operators come to `/api` and `/log/level` through a proxy of theirs.
+    pub hosts: Vec<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { listen: (Ipv4Addr::LOCALHOST, 8081).into(), plaintext: None }
+        Config { listen: (Ipv4Addr::LOCALHOST, 8081).into(), plaintext: None, hosts: Vec::new() }
     }
 }
 
 impl Config {
     /// What is wrong with values that are well-formed: each with its key.
     pub fn mistakes(&self) -> Vec<Mistake> {
-        exposed(self.listen, self.plaintext).into_iter().collect()
+        let is_name = |host: &String| {
+            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+        };
+        let unfit = self.hosts.iter().find(|host| !is_name(host));
+        let unfit = unfit.map(|host| ("hosts", format!("{host:?} is no name of a host, without port")));
+        exposed(self.listen, self.plaintext).into_iter().chain(unfit).collect()
     }
 }

@@ -10,13 +10,14 @@ pub mod config;
 mod metrics;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -76,6 +77,8 @@ struct Pages {
     level: Option<LogLevel>,
     /// Whether others than this machine's own users can come here.
     is_exposed: bool,
+    /// Names that are ours besides this machine's own.
+    hosts: Arc<[String]>,
 }
 
 impl Door {
@@ -85,11 +88,12 @@ impl Door {
         if is_exposed {
             warn!(address = %config.listen, "The admin HTTP listener has no TLS and no login: others can read the metrics.");
         }
+        let hosts = config.hosts.iter().map(|host| host.to_ascii_lowercase()).collect();
         metrics::plaintext(&registry, is_exposed);
         metrics::build_info(&registry);
         // Those who may come here at all come from few addresses; the bound on all of them is enough.
         let guard = http::Guard::new(CrowdBounds::NONE, http::Metrics::new(&registry, "admin"));
-        Door { listener, pages: Pages { registry, ready, level: None, is_exposed }, api: None, guard }
+        Door { listener, pages: Pages { registry, ready, level: None, is_exposed, hosts }, api: None, guard }
     }
 
     /// Lets operators change the level of the log.
@@ -106,7 +110,8 @@ impl Door {
     /// Answers until `stop`, and returns when the answers under way are given.
     pub async fn serve(self, stop: CancellationToken) {
         let socket = http::Socket { listener: self.listener, proxy_protocol: ProxyProtocol::Off, identity: None };
-        let api = self.api.filter(|_| !self.pages.is_exposed).map(|api| api::routes(api).layer(from_fn(no_page)));
+        let api = self.api.filter(|_| !self.pages.is_exposed).map(api::routes);
+        let api = api.map(|api| api.layer(from_fn_with_state(self.pages.hosts.clone(), no_page)));
         let pages = router(self.pages);
         let pages = match api {
             Some(api) => pages.nest("/api", api),
@@ -153,7 +158,7 @@ async fn set_level(State(pages): State<Pages>, headers: HeaderMap, wanted: Strin
         let why = "the admin listener is not on loopback: the level is not changed here\n";
         return (StatusCode::FORBIDDEN, why.to_owned());
     }
-    if is_from_a_page(&headers) {
+    if is_from_a_page(&headers, &pages.hosts) {
         return (StatusCode::FORBIDDEN, "a page in a browser changes nothing here\n".to_owned());
     }
     let (before, wanted) = ((level.get)(), wanted.trim());
@@ -167,19 +172,20 @@ async fn set_level(State(pages): State<Pages>, headers: HeaderMap, wanted: Strin
 
 /// A browser says where a page that changes something comes from; and one that was led here by a name that its owner lets point to this
 /// machine names that name (<https://en.wikipedia.org/wiki/DNS_rebinding>).
-fn is_from_a_page(headers: &HeaderMap) -> bool {
+fn is_from_a_page(headers: &HeaderMap, hosts: &[String]) -> bool {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => name,
         _ => host,
     };
     let is_own = name == "localhost" || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_own = is_own || hosts.contains(&name.to_ascii_lowercase());
     headers.contains_key(ORIGIN) || !is_own
 }
 
 /// Nothing of the API is for a page in a browser, whichever name has led it here.
-async fn no_page(request: Request, next: Next) -> Response {
-    match is_from_a_page(request.headers()) {
+async fn no_page(State(hosts): State<Arc<[String]>>, request: Request, next: Next) -> Response {
+    match is_from_a_page(request.headers(), &hosts) {
         true => (StatusCode::FORBIDDEN, "a page in a browser has no business here\n").into_response(),
         false => next.run(request).await,
     }
@@ -197,14 +203,16 @@ mod tests {
     fn a_page_is_told_by_its_origin_and_by_a_name_that_is_not_ours() {
         let of = |host: &'static str| HeaderMap::from_iter([(HOST, host.parse().expect("it is a header"))]);
         for own in ["127.0.0.1:8081", "127.0.0.1", "localhost:8081", "[::1]:8081", "[::1]"] {
-            assert!(!is_from_a_page(&of(own)), "{own}");
+            assert!(!is_from_a_page(&of(own), &[]), "{own}");
         }
         for other in ["evil.example:8081", "evil.example", "localhost.evil.example", ""] {
-            assert!(is_from_a_page(&of(other)), "{other}");
+            assert!(is_from_a_page(&of(other), &[]), "{other}");
         }
         let mut headers = of("127.0.0.1:8081");
         headers.insert(ORIGIN, "http://127.0.0.1:8081".parse().expect("it is a header"));
-        assert!(is_from_a_page(&headers));
-        assert!(is_from_a_page(&HeaderMap::new()));
+        assert!(is_from_a_page(&headers, &[]));
+        assert!(is_from_a_page(&HeaderMap::new(), &[]));
+        let named = ["ops.example".to_owned()];
+        assert!(!is_from_a_page(&of("OPS.example:443"), &named) && is_from_a_page(&of("evil.example"), &named));
     }
 }

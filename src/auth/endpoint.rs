@@ -26,7 +26,12 @@ pub(crate) struct Endpoint {
     assertions: Assertions,
     paces: Cache<Box<str>, Pace>,
     rate: Rate,
+    /// Of clients that take tokens back.
+    revoking: Cache<Box<str>, Pace>,
 }
+
+/// How often a client may take a token back, a second: each that is taken back is remembered until its end, by every gateway.
+const REVOCATIONS_PER_SECOND: u64 = 1;
 
 /// Clients whose rate is remembered; at the bound those are forgotten that were seen least, which is to their good.
 const PACES_MAX: usize = 65_536;
@@ -88,7 +93,14 @@ impl Introspection {
 impl Endpoint {
     /// `rate`: how often a client may ask.
     pub(crate) fn new(store: Store, issuer: Issuer, rate: Rate) -> Self {
-        Endpoint { store, issuer, assertions: Assertions::default(), paces: Cache::new(PACES_MAX), rate }
+        Endpoint {
+            store,
+            issuer,
+            assertions: Assertions::default(),
+            paces: Cache::new(PACES_MAX),
+            rate,
+            revoking: Cache::new(PACES_MAX),
+        }
     }
 
     pub(crate) fn issuer(&self) -> &Issuer {
@@ -134,7 +146,8 @@ impl Endpoint {
         let client = client.filter(|client| authentic && client.state == State::Enabled);
         let client = client.ok_or(TokenRefused::InvalidClient)?;
         // After the secret: so nobody uses up what is another's.
-        if self.is_too_often(&client.client_id, now) { Err(TokenRefused::TooOften) } else { Ok(client) }
+        let is_too_often = !take(&self.paces, &client.client_id, self.rate, now);
+        if is_too_often { Err(TokenRefused::TooOften) } else { Ok(client) }
     }
 
     fn has_signed(&self, client: &Client, assertion: &Assertion, now_ms: i64) -> bool {
@@ -146,14 +159,20 @@ impl Endpoint {
         self.assertions.accept(assertion.expose(), &expected, now_ms)
     }
 
-    fn is_too_often(&self, client_id: &str, now: Instant) -> bool {
-        let mut pace = self.paces.get(client_id).unwrap_or_else(|| Pace::new(now));
-        let taken = pace.try_take(self.rate, now);
-        if taken {
-            self.paces.insert(client_id.into(), pace);
-        }
-        !taken
+    /// Whether the client may take a token back now.
+    pub(crate) fn may_revoke(&self, client: &Client, now: Instant) -> bool {
+        take(&self.revoking, &client.client_id, Rate::per_second(REVOCATIONS_PER_SECOND), now)
     }
+}
+
+/// Takes one of what a client may have; false: it has had all of it.
+fn take(paces: &Cache<Box<str>, Pace>, client_id: &str, rate: Rate, now: Instant) -> bool {
+    let mut pace = paces.get(client_id).unwrap_or_else(|| Pace::new(now));
+    let taken = pace.try_take(rate, now);
+    if taken {
+        paces.insert(client_id.into(), pace);
+    }
+    taken
 }
 
 /// Whether `client` may know what a token of `claims` is worth: its own, or everybody's if it was granted that.

@@ -112,6 +112,12 @@ impl Auth {
         if claims.issuer != self.issuer().as_str() || claims.client_id != client.client_id {
             return Err(TokenRefused::UnauthorizedClient);
         }
+        if self.0.logins.is_taken_back(&claims) {
+            return Ok(Added::AlreadyThere);
+        }
+        if !self.0.endpoint.may_revoke(&client, asker.now) {
+            return Err(TokenRefused::TooOften);
+        }
         let who: Arc<str> = match &client.holder {
             Holder::Device { device_id } => Arc::clone(device_id),
             Holder::Service { name, .. } => name.as_str().into(),

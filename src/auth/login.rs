@@ -101,6 +101,12 @@ impl Logins {
         Ok(claims)
     }
 
+    /// Whether the token was taken back before.
+    pub(crate) fn is_taken_back(&self, claims: &Claims) -> bool {
+        let token = TokenMark::new(&claims.issuer, &claims.token_id, &claims.key_id);
+        self.taken_back.read().unwrap_or_else(PoisonError::into_inner).covers(&token)
+    }
+
     /// What a token says whose signature and time are good.
     pub(crate) fn claims(&self, token: &str, now_ms: i64) -> Result<Claims, LoginRefused> {
         check_length(token)?;

@@ -125,6 +125,10 @@ impl Watch {
         {
             warn!(%error, "The keys that sign tokens cannot be looked after; it is tried again.");
         }
+        // A key may have ended by the clock of whoever rotated it before it did by ours.
+        if let Err(error) = self.end_taken_back().await {
+            warn!(%error, "Which tokens were taken back cannot be read; it is tried again.");
+        }
     }
 }
 

@@ -159,6 +159,23 @@ async fn a_client_takes_its_own_token_back() {
     assert_eq!(world.count(r#"sealgate_auth_revocations_total{result="positive"}"#), 1);
 }
 
+#[tokio::test]
+async fn who_takes_tokens_back_without_end_is_told_to_slow_down() {
+    let world = world().await;
+    let pump = world.device("pump").await;
+    let asker = asker();
+    let revoke = async |token: &str| {
+        let body = format!("token={token}");
+        let revoked = world.auth.revoke(Some(&pump.basic()), body.as_bytes(), asker, NOW_MS).await;
+        revoked.map_err(|refused| refused.reason)
+    };
+    let (first, second) = (world.token(&pump).await, world.token(&pump).await);
+    assert_eq!(revoke(&first).await, Ok(()));
+    assert_eq!(revoke(&second).await, Err(TokenRefused::TooOften));
+    assert!(world.login("pump", &second, "pump").await.is_ok());
+    assert_eq!(world.store.revoked_tokens(NOW_MS).await.unwrap().len(), 1);
+}
+
 // RFC 8707 section 2
 #[tokio::test]
 async fn a_token_for_another_resource_is_of_no_use_here() {
