@@ -337,7 +337,7 @@ impl Auth {
 
 /// A store or an issuer that is away is nobody's failure.
 fn is_failure(reason: LoginRefused) -> bool {
-    !matches!(reason, LoginRefused::StoreUnavailable | LoginRefused::IssuerUnavailable)
+    !reason.is_passing()
 }
 
 /// What a log line shows of a foreign name; `Debug` escapes it besides. Whoever swaps name and secret must not find the secret in

@@ -67,6 +67,11 @@ pub enum LoginRefused {
 }
 
 impl LoginRefused {
+    /// Whether nobody could be asked: it is no fault of whoever logs in, who should come again later.
+    pub fn is_passing(self) -> bool {
+        matches!(self, LoginRefused::StoreUnavailable | LoginRefused::IssuerUnavailable)
+    }
+
     /// Every reason, in the order of the declaration.
     pub const ALL: [LoginRefused; 19] = [
         LoginRefused::MissingToken,

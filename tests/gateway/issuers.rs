@@ -239,6 +239,39 @@ fn a_token_that_is_no_jwt_is_asked_about_and_the_answer_is_remembered() {
 }
 
 #[test]
+fn an_issuer_that_does_not_answer_holds_up_no_token_of_another_and_is_not_taken_for_a_no() {
+    let (issuer, scratch) = (Issuer::start(), crate::harness::Scratch::new("two-introspections"));
+    let secret = scratch.join("secret");
+    std::fs::write(&secret, "s3cret").unwrap();
+    // It accepts connections, as far as anybody can see, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_url = format!("http://{}", silent.local_addr().unwrap());
+    let table = |url: &str| {
+        format!(
+            "{{ issuer = \"{url}\", jwks_url = \"{}/jwks\", introspection_url = \"{url}/introspect\", \
+             introspection_client_id = \"gate\", introspection_client_secret_file = \"{}\" }}",
+            issuer.url(),
+            secret.display(),
+        )
+    };
+    let both = format!("[{}, {}]", table(&silent_url), table(&issuer.url()));
+    let gateway = Gateway::start_with(&[("auth.issuer", &both)]);
+    keys_are_there(&gateway);
+    add(&gateway, "pump", &issuer.url());
+    let mut means = issuer.claims("pump", "device");
+    means["active"] = json!(true);
+    issuer.means("good", means.clone());
+    assert_eq!(answer(&gateway, "pump", "good".to_owned()), ReasonCode::Success);
+    // The one that does not answer may know it, so it is not said to be bad: come again later.
+    assert_eq!(answer(&gateway, "pump", "unknown".to_owned()), ReasonCode::ServerUnavailable);
+    assert_eq!(gateway.metrics().value("sealgate_auth_logins_total", &[("result", "issuer_unavailable")]), 1.0);
+    // RFC 7662 section 2.1: a refresh token is one that its issuer calls active.
+    means["token_use"] = json!("refresh_token");
+    issuer.means("refresh", means);
+    assert_eq!(answer(&gateway, "pump", "refresh".to_owned()), ReasonCode::NotAuthorized);
+}
+
+#[test]
 fn a_setting_that_cannot_be_right_is_told_with_its_issuer() {
     let gateway = Gateway::prepare(&[]);
     for (setting, told) in [

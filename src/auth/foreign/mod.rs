@@ -12,17 +12,18 @@ pub(super) mod mapping;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{ForeignConfig, Register};
-use introspection::Introspection;
+use introspection::{Introspection, TokenHash};
 use keeper::Keeper;
 
 use super::claims::Claims;
 use super::config::Config;
 use super::metrics::Metrics;
 use super::refusal::LoginRefused;
-use super::validator::TrustedIssuer;
+use super::validator::{TrustedIssuer, check_time};
 use crate::fetch::Fetch;
 use crate::limit::{Pace, Rate};
 use crate::metrics::Registry;
@@ -94,19 +95,28 @@ impl Foreign {
         }
     }
 
-    /// What a token says that is no JWT.
+    /// What a token says that is no JWT. Nobody can see whose it is: each that can be asked is, until one knows it.
     pub(super) async fn introspect(&self, token: &str, now_ms: i64) -> Result<Claims, LoginRefused> {
+        let hash: TokenHash = Sha256::digest(token).into();
+        let asked = || self.issuers.iter().filter_map(|issuer| Some((issuer, issuer.introspection.as_ref()?)));
+        // So that one that is away does not hold up the tokens of another.
+        for (issuer, introspection) in asked() {
+            if let Some(Ok(claims)) = introspection.known(&hash, now_ms) {
+                return issuer.judged(&claims, now_ms);
+            }
+        }
         let mut refusal = LoginRefused::Malformed;
-        for issuer in self.issuers.iter() {
-            let Some(introspection) = &issuer.introspection else { continue };
-            match introspection.claims(token, now_ms).await {
-                Ok(Some(claims)) if now_ms >= claims.expires_at_ms => return Err(LoginRefused::Expired),
-                Ok(Some(claims)) if !claims.audiences.contains(&issuer.audience) => {
-                    return Err(LoginRefused::WrongAudience);
-                }
-                Ok(Some(claims)) => return Ok(claims),
-                Ok(None) => refusal = LoginRefused::Revoked,
-                Err(reason) => refusal = reason,
+        for (issuer, introspection) in asked() {
+            let said = match introspection.known(&hash, now_ms) {
+                Some(said) => said,
+                None => introspection.said(token, hash, now_ms).await,
+            };
+            match said {
+                Ok(claims) => return issuer.judged(&claims, now_ms),
+                // One that did not answer may be the one that knows it.
+                Err(LoginRefused::Revoked) if refusal.is_passing() => {}
+                Err(reason @ (LoginRefused::Revoked | LoginRefused::IssuerUnavailable)) => refusal = reason,
+                Err(reason) => return Err(reason),
             }
         }
         Err(refusal)
@@ -133,5 +143,15 @@ impl Foreign {
 
     fn find(&self, issuer: &str) -> Option<&Issuer> {
         self.issuers.iter().find(|known| known.config.issuer.as_str() == issuer)
+    }
+}
+
+impl Issuer {
+    /// The claims of a token that its issuer calls good, if they are for us, now.
+    fn judged(&self, claims: &Claims, now_ms: i64) -> Result<Claims, LoginRefused> {
+        if !claims.audiences.contains(&self.audience) {
+            return Err(LoginRefused::WrongAudience);
+        }
+        check_time(claims, now_ms).map(|()| claims.clone())
     }
 }

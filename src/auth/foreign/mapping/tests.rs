@@ -52,7 +52,12 @@ fn an_access_token_of_keycloak_is_told_from_its_others() {
         let other = with(keycloak(), "typ", json!(kind));
         assert_eq!(check(OF_KEYCLOAK, "JWT", &other), Err(LoginRefused::WrongType), "{kind}");
     }
-    for claim in ["nonce", "at_hash", "c_hash"] {
+    for kind in [json!("id"), json!("refresh"), json!(7), json!(null)] {
+        let other = with(keycloak(), "token_use", kind.clone());
+        assert_eq!(check(OF_KEYCLOAK, "JWT", &other), Err(LoginRefused::WrongType), "{kind}");
+    }
+    assert_eq!(check(OF_KEYCLOAK, "JWT", &with(keycloak(), "token_use", json!("access"))), Ok(()));
+    for claim in ["nonce", "at_hash", "c_hash", "events"] {
         let identity = with(keycloak(), claim, json!("x"));
         assert_eq!(check(OF_KEYCLOAK, "JWT", &identity), Err(LoginRefused::WrongType), "{claim}");
     }
