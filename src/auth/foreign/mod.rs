@@ -95,6 +95,16 @@ impl Foreign {
         }
     }
 
+    /// Whether the issuer of this name has this key now.
+    pub(super) fn has_key(&self, issuer: &str, key_id: &str, now_ms: i64) -> bool {
+        self.find(issuer).is_some_and(|issuer| issuer.keeper.ring().find(key_id, now_ms).is_some())
+    }
+
+    /// Whether the keys of the issuer of this name are not there at all.
+    pub(super) fn is_without_keys(&self, issuer: &str) -> bool {
+        self.find(issuer).is_some_and(|issuer| !issuer.keeper.has_keys())
+    }
+
     /// What a token says that is no JWT. Nobody can see whose it is: each that can be asked is, until one knows it.
     pub(super) async fn introspect(&self, token: &str, now_ms: i64) -> Result<Claims, LoginRefused> {
         let hash: TokenHash = Sha256::digest(token).into();
