@@ -94,9 +94,20 @@ fn who_was_not_added_is_refused_and_the_log_says_how_to_add_it() {
     let gateway = gateway(&issuer, "");
     keys_are_there(&gateway);
     assert_eq!(answer(&gateway, "pump", issuer.token("pump", "device")), ReasonCode::NotAuthorized);
+    assert_eq!(answer(&gateway, "console", issuer.token("console", "sub:readings/#")), ReasonCode::NotAuthorized);
     let log = gateway.log();
-    assert!(log.contains("sealgate device add pump --issuer"), "{log}");
-    assert_eq!(gateway.metrics().value("sealgate_auth_logins_total", &[("result", "not_registered")]), 1.0);
+    for command in ["device add pump --issuer", "client add console --issuer"] {
+        assert!(log.contains(&format!("sealgate {command} {}", issuer.url())), "{command}: {log}");
+    }
+    assert_eq!(gateway.metrics().value("sealgate_auth_logins_total", &[("result", "not_registered")]), 2.0);
+    // People choose their names at many an issuer; who pastes a line of the log runs nothing of theirs.
+    for (name, scope) in
+        [("x`reboot`", "device"), ("x;reboot", "sub:a"), ("$(reboot)", "sub:a"), ("x\nadd reboot", "device")]
+    {
+        assert_eq!(answer(&gateway, name, issuer.token(name, scope)), ReasonCode::NotAuthorized, "{name:?}");
+    }
+    let proposed = gateway.log().lines().filter(|line| line.contains("To let it in")).count();
+    assert_eq!(proposed, 2);
 }
 
 #[test]

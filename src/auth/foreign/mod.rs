@@ -40,6 +40,17 @@ pub struct Foreign {
     key_version: u8,
 }
 
+/// What becomes of a device that is not in the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Registration {
+    /// Somebody has to add it.
+    Never,
+    /// It is added.
+    Now,
+    /// It is added when it comes again: too many have been within this second.
+    Later,
+}
+
 struct Issuer {
     config: Arc<ForeignConfig>,
     audience: String,
@@ -132,13 +143,16 @@ impl Foreign {
         Err(refusal)
     }
 
-    /// Whether a device of this issuer that is not in the registry may be added now.
-    pub(super) fn may_register(&self, issuer: &str, now: Instant) -> bool {
+    /// Whether a device of this issuer that is not in the registry is added; if so, it counts.
+    pub(super) fn registration(&self, issuer: &str, now: Instant) -> Registration {
         let Some(issuer) = self.find(issuer).filter(|issuer| issuer.config.register == Register::OnLogin) else {
-            return false;
+            return Registration::Never;
         };
         let mut pace = issuer.registered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        pace.get_or_insert_with(|| Pace::new(now)).try_take(Rate::per_second(REGISTERED_PER_SECOND), now)
+        match pace.get_or_insert_with(|| Pace::new(now)).try_take(Rate::per_second(REGISTERED_PER_SECOND), now) {
+            true => Registration::Now,
+            false => Registration::Later,
+        }
     }
 
     /// The lowest version of the seal keys of a device that is added.
@@ -163,5 +177,35 @@ impl Issuer {
             return Err(LoginRefused::WrongAudience);
         }
         check_time(claims, now_ms).map(|()| claims.clone())
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's clock has to begin somewhere")]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn foreign(more: &str) -> Foreign {
+        let config: Config =
+            toml::from_str(&format!("[[issuer]]\nissuer = \"https://login.example\"\n{more}")).unwrap();
+        Foreign::new(&config, &Registry::default(), 1).unwrap()
+    }
+
+    #[test]
+    fn so_many_devices_are_added_in_a_second_and_the_others_in_the_next() {
+        let (foreign, start) = (foreign("register = \"on_login\""), Instant::now());
+        let of = |now: Instant| foreign.registration("https://login.example", now);
+        let now = (0..1_000).filter(|_| of(start) == Registration::Now).count();
+        assert_eq!(now as u64, REGISTERED_PER_SECOND);
+        assert_eq!(of(start), Registration::Later);
+        assert_eq!(of(start + Duration::from_secs(1)), Registration::Now);
+        assert_eq!(foreign.registration("https://other.example", start), Registration::Never);
+    }
+
+    #[test]
+    fn nobody_is_added_unless_the_settings_say_so() {
+        assert_eq!(foreign("").registration("https://login.example", Instant::now()), Registration::Never);
     }
 }
