@@ -113,7 +113,7 @@ fn who_was_not_added_is_refused_and_the_log_says_how_to_add_it() {
 #[test]
 fn a_device_may_be_added_at_its_first_login() {
     let issuer = Issuer::start();
-    let gateway = gateway(&issuer, "register = \"on_login\", groups_claim = \"groups\"");
+    let gateway = gateway(&issuer, "register = \"on_login\", groups_claim = \"groups\", group = \"pumps\"");
     keys_are_there(&gateway);
     let mut claims = issuer.claims("pump", "device");
     claims["groups"] = json!(["vans", "others"]);
@@ -125,6 +125,14 @@ fn a_device_may_be_added_at_its_first_login() {
     let entered = run(&gateway, &["audit", "--action", "device_added", "--format", "json"]);
     let entered: Value = serde_json::from_str(entered.trim()).unwrap();
     assert_eq!((&entered["subject"], &entered["who"]), (&json!("pump"), &json!(issuer.url())));
+    Client::connect(&gateway, Version::V5, &login("fan", issuer.token("fan", "device")));
+    let listed = run(&gateway, &["device", "list", "--format", "json"]);
+    let fan: Value = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .find(|device: &Value| device["device_id"] == "fan")
+        .unwrap();
+    assert_eq!(fan["group"], "pumps", "its token names none");
     // What no device can be called is not added.
     for name in ["a b", "a+b", "#", "a/b", "$x", "*", "x'; DROP TABLE devices; --", "(.*)", "ä", ""] {
         let refused = answer(&gateway, name, issuer.token(name, "device"));
@@ -135,7 +143,7 @@ fn a_device_may_be_added_at_its_first_login() {
     }
     // A service never adds itself.
     assert_eq!(answer(&gateway, "console", issuer.token("console", "sub:readings/#")), ReasonCode::NotAuthorized);
-    assert_eq!(run(&gateway, &["device", "list", "--format", "json"]).lines().count(), 1);
+    assert_eq!(run(&gateway, &["device", "list", "--format", "json"]).lines().count(), 2);
 }
 
 #[test]

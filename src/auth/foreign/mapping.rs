@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::config::ForeignConfig;
+use super::config::{ForeignConfig, is_group};
 use crate::auth::claims::{Claims, audiences};
 use crate::auth::jose::Members;
 use crate::auth::refusal::LoginRefused;
@@ -80,7 +80,7 @@ pub(in crate::auth) fn claims(config: &ForeignConfig, members: &Members) -> Resu
         key_id: String::new(),
         expires_at_ms: time("exp")?.ok_or(malformed)?,
         not_before_ms: time("nbf")?,
-        group: groups.first().map(|group| (*group).to_owned()),
+        group: groups.iter().find(|group| is_group(group)).map(|group| (*group).to_owned()),
     })
 }
 

@@ -155,6 +155,11 @@ impl Foreign {
         }
     }
 
+    /// The group of a device of this issuer that is added and whose token names none.
+    pub(super) fn group(&self, issuer: &str) -> Option<Arc<str>> {
+        self.find(issuer)?.config.group.as_deref().map(Arc::from)
+    }
+
     /// The lowest version of the seal keys of a device that is added.
     pub(super) fn key_version(&self) -> u8 {
         self.key_version
@@ -181,11 +186,15 @@ impl Issuer {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test's clock has to begin somewhere")]
 mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "a test's clock has to begin somewhere")]
+    fn start() -> Instant {
+        Instant::now()
+    }
 
     fn foreign(more: &str) -> Foreign {
         let config: Config =
@@ -195,7 +204,7 @@ mod tests {
 
     #[test]
     fn so_many_devices_are_added_in_a_second_and_the_others_in_the_next() {
-        let (foreign, start) = (foreign("register = \"on_login\""), Instant::now());
+        let (foreign, start) = (foreign("register = \"on_login\""), start());
         let of = |now: Instant| foreign.registration("https://login.example", now);
         let now = (0..1_000).filter(|_| of(start) == Registration::Now).count();
         assert_eq!(now as u64, REGISTERED_PER_SECOND);
@@ -206,6 +215,6 @@ mod tests {
 
     #[test]
     fn nobody_is_added_unless_the_settings_say_so() {
-        assert_eq!(foreign("").registration("https://login.example", Instant::now()), Registration::Never);
+        assert_eq!(foreign("").registration("https://login.example", start()), Registration::Never);
     }
 }

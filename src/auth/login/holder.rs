@@ -80,7 +80,7 @@ impl Logins {
             client_id,
             secret_sha256,
             key_version_min: self.foreign.key_version(),
-            group: elsewhere.group.clone().filter(|group| is_group(group)),
+            group: elsewhere.group.clone().or_else(|| self.foreign.group(&elsewhere.issuer)),
             issuer: Some(Arc::clone(&elsewhere.issuer)),
             created_at_ms: now_ms,
         };
@@ -124,11 +124,5 @@ impl Logins {
 /// for more, so it may stand in a command that the log proposes.
 fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits)
-}
-
-/// Whether a group can have this name: 1 to 64 of `A-Z a-z 0-9 _ -`.
-fn is_group(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits)
 }
