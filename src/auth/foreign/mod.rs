@@ -186,35 +186,4 @@ impl Issuer {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[expect(clippy::disallowed_methods, reason = "a test's clock has to begin somewhere")]
-    fn start() -> Instant {
-        Instant::now()
-    }
-
-    fn foreign(more: &str) -> Foreign {
-        let config: Config =
-            toml::from_str(&format!("[[issuer]]\nissuer = \"https://login.example\"\n{more}")).unwrap();
-        Foreign::new(&config, &Registry::default(), 1).unwrap()
-    }
-
-    #[test]
-    fn so_many_devices_are_added_in_a_second_and_the_others_in_the_next() {
-        let (foreign, start) = (foreign("register = \"on_login\""), start());
-        let of = |now: Instant| foreign.registration("https://login.example", now);
-        let now = (0..1_000).filter(|_| of(start) == Registration::Now).count();
-        assert_eq!(now as u64, REGISTERED_PER_SECOND);
-        assert_eq!(of(start), Registration::Later);
-        assert_eq!(of(start + Duration::from_secs(1)), Registration::Now);
-        assert_eq!(foreign.registration("https://other.example", start), Registration::Never);
-    }
-
-    #[test]
-    fn nobody_is_added_unless_the_settings_say_so() {
-        assert_eq!(foreign("").registration("https://login.example", start()), Registration::Never);
-    }
-}
+mod tests;
