@@ -197,9 +197,10 @@ impl Logins {
         fits(&verified)?;
         let grant = self.look_up(&verified, now, now_ms).await?;
         // What is no JWT is remembered where it was asked about, and for a shorter time.
-        if !is_opaque(token) {
-            self.verified.insert(hash, Verified { registry, grant: Arc::clone(&grant), ..verified });
+        if let (true, Some(elsewhere)) = (is_opaque(token), &verified.elsewhere) {
+            return Ok(Arc::new(self.foreign.watched(&elsewhere.issuer, token, &grant)));
         }
+        self.verified.insert(hash, Verified { registry, grant: Arc::clone(&grant), ..verified });
         Ok(grant)
     }
 

@@ -2,7 +2,7 @@
 
 mod real;
 
-use sealgate::mqtt::{QoS, ReasonCode, Version};
+use sealgate::mqtt::{Packet, QoS, ReasonCode, Version};
 use serde_json::{Value, json};
 
 use crate::harness::issuer::Issuer;
@@ -274,6 +274,54 @@ fn a_token_that_is_no_jwt_is_asked_about_and_the_answer_is_remembered() {
     // MQTT 5 section 3.2.2.2: come again later.
     assert_eq!(answer(&gateway, "pump", "another".to_owned()), ReasonCode::ServerUnavailable);
     assert!(!gateway.log().contains("s3cret"));
+}
+
+#[test]
+fn an_opaque_token_that_its_issuer_takes_back_ends_its_connections_and_no_others() {
+    let (issuer, scratch) = (Issuer::start(), crate::harness::Scratch::new("taken-back"));
+    let secret = scratch.join("secret");
+    std::fs::write(&secret, "s3cret").unwrap();
+    let gateway = gateway(
+        &issuer,
+        &format!(
+            "introspection_url = \"{}/introspect\", introspection_client_id = \"gate\", \
+             introspection_client_secret_file = \"{}\", introspection_cache = \"1s\"",
+            issuer.url(),
+            secret.display(),
+        ),
+    );
+    keys_are_there(&gateway);
+    let is_there = |client: &mut Client| {
+        client.send(&Packet::PingReq);
+        assert!(matches!(client.receive(), Packet::PingResp));
+    };
+    let mut clients = ["pump", "fan"].map(|name| {
+        add(&gateway, name, &issuer.url());
+        let mut means = issuer.claims(name, "device");
+        // Not every issuer gives its tokens ids.
+        means.as_object_mut().unwrap().remove("jti");
+        means["active"] = json!(true);
+        issuer.means(&format!("of{name}"), means);
+        Client::connect(&gateway, Version::V5, &login(name, format!("of{name}")))
+    });
+    let asked = issuer.introspections();
+    eventually("it is asked again about each, twice", || (issuer.introspections() >= asked + 4).then_some(()));
+    clients.iter_mut().for_each(is_there);
+
+    // Who does not answer takes nothing back.
+    issuer.is_silent(true);
+    eventually("it is noticed", || gateway.log().contains("does not say what a token is worth").then_some(()));
+    clients.iter_mut().for_each(is_there);
+    issuer.is_silent(false);
+
+    issuer.means("ofpump", json!({"active": false}));
+    let [mut pump, mut fan] = clients;
+    let last = pump.until_closed();
+    let told =
+        matches!(last.last(), Some(Packet::Disconnect(disconnect)) if disconnect.code == ReasonCode::NotAuthorized);
+    assert!(told, "{last:?}");
+    is_there(&mut fan);
+    assert_eq!(answer(&gateway, "pump", "ofpump".to_owned()), ReasonCode::NotAuthorized);
 }
 
 #[test]

@@ -8,7 +8,9 @@ mod documents;
 mod introspection;
 mod keeper;
 pub(super) mod mapping;
+mod opaque;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,11 +20,15 @@ use tokio_util::sync::CancellationToken;
 pub use config::{ForeignConfig, Register};
 use introspection::{Introspection, TokenHash};
 use keeper::Keeper;
+pub(super) use opaque::Opaque;
+use opaque::Watched;
 
 use super::claims::Claims;
 use super::config::Config;
+use super::grant::Grant;
 use super::metrics::Metrics;
 use super::refusal::LoginRefused;
+use super::taken_back::TokenMark;
 use super::validator::{TrustedIssuer, check_time};
 use crate::fetch::Fetch;
 use crate::limit::{Pace, Rate};
@@ -56,6 +62,7 @@ struct Issuer {
     audience: String,
     keeper: Keeper,
     introspection: Option<Introspection>,
+    watched: Watched,
     registered: std::sync::Mutex<Option<Pace>>,
 }
 
@@ -74,18 +81,22 @@ impl Foreign {
                 introspection: Introspection::new(&config_of, &fetch),
                 keeper: Keeper::new(Arc::clone(&config_of), fetch, up),
                 config: config_of,
+                watched: Watched::default(),
                 registered: std::sync::Mutex::default(),
             })
         };
         Ok(Foreign { issuers: config.foreign.iter().map(issuer).collect::<Result<_, _>>()?, key_version })
     }
 
-    /// Keeps the keys of all until `stop`. The gateway is ready once each has given its keys.
-    pub async fn run(self, stop: CancellationToken, ready: Ready) {
+    /// Keeps the keys of all until `stop`. The gateway is ready once each has given its keys. `ended` hears of the opaque tokens that were good
+    /// when somebody came in with them and are so no more.
+    pub async fn run(self, stop: CancellationToken, ready: Ready, ended: impl Fn(&HashSet<TokenMark>)) {
         let told = || ready.set(Part::Issuer, self.issuers.iter().all(|issuer| issuer.keeper.has_keys()));
         told();
         let keepers = self.issuers.iter().map(|issuer| issuer.keeper.run(&stop, told));
-        futures_util::future::join_all(keepers).await;
+        let askers = futures_util::future::join_all(self.issuers.iter().map(|issuer| issuer.keep_asking(&ended)));
+        let both = futures_util::future::join(futures_util::future::join_all(keepers), askers);
+        let _ = stop.run_until_cancelled(both).await;
         stop.cancelled().await;
     }
 
@@ -141,6 +152,15 @@ impl Foreign {
             }
         }
         Err(refusal)
+    }
+
+    /// The same grant, which ends when this issuer says of this token that it is good no more.
+    pub(super) fn watched(&self, issuer: &str, token: &str, grant: &Grant) -> Grant {
+        let opaque = Arc::new(Opaque::new(issuer, token));
+        if let Some(issuer) = self.find(issuer) {
+            issuer.watched.watch(&opaque);
+        }
+        grant.clone().by_opaque(opaque)
     }
 
     /// Whether a device of this issuer that is not in the registry is added; if so, it counts.
