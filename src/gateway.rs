@@ -10,6 +10,7 @@ mod origin;
 mod tasks;
 mod watch;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 pub use crate::admin::LogLevel;
-use crate::auth::{self, Auth, Foreign, JournalWriter};
+use crate::auth::{self, Auth, Foreign, JournalWriter, TokenMark};
 use crate::broker::{self, Broker, Hub, Presence};
 use crate::config::Config;
 use crate::ingest::{Budget, Outlets, Source, Wanted, Writer};
@@ -279,13 +280,18 @@ impl Gateway {
         let (store, ready, auth) =
             (self.store.clone(), self.ready.clone(), self.public.as_ref().map(|(auth, _)| auth.clone()));
         let masters = Masters::new(self.master_keys, self.guard.clone());
-        let watch = Watch { store, known: self.known, guard: self.guard, masters, auth, hub, ready };
+        let watch = Watch { store, known: self.known, guard: self.guard, masters, auth, hub: hub.clone(), ready };
         background.spawn("registry", watch.run(background_ends.clone()));
         if let Some((_, door)) = self.public {
             background.spawn("public", door.serve(doors_close.clone()));
         }
         if let Some(journal) = self.journal {
-            background.spawn("issuers", self.foreign.run(background_ends.clone(), self.ready.clone()));
+            let ended = move |tokens: &HashSet<TokenMark>| {
+                if let Some(hub) = &hub {
+                    hub.revoke(|_, token| tokens.contains(token));
+                }
+            };
+            background.spawn("issuers", self.foreign.run(background_ends.clone(), self.ready.clone(), ended));
             background.spawn("audit", journal.run(background_ends.clone()));
         }
         // Before somebody can ask.

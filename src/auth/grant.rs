@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::foreign::Opaque;
 use super::scope::{Action, Role, Scope};
 use super::taken_back::TokenMark;
 use crate::mqtt::topic::{Filter, Topic};
@@ -33,6 +34,9 @@ pub struct Grant {
     is_elsewhere: bool,
     expires_at_ms: i64,
     token: TokenMark,
+    /// The token itself, where its issuer has to be asked about it again.
+    #[expect(dead_code, reason = "it is held, and by that watched")]
+    opaque: Option<Arc<Opaque>>,
 }
 
 /// What a worker of the gateway publishes back through another broker. A service there may if its scopes say exactly this.
@@ -50,13 +54,14 @@ impl Grant {
             is_elsewhere: false,
             expires_at_ms,
             token: TokenMark::default(),
+            opaque: None,
         })
     }
 
     /// The grant of a service.
     pub fn service(name: &str, scopes: Vec<Scope>, expires_at_ms: i64) -> Grant {
         let (principal, token) = (Principal::Service(name.into()), TokenMark::default());
-        Grant { principal, scopes: scopes.into(), is_elsewhere: false, expires_at_ms, token }
+        Grant { principal, scopes: scopes.into(), is_elsewhere: false, expires_at_ms, token, opaque: None }
     }
 
     /// The same at another broker.
@@ -69,6 +74,12 @@ impl Grant {
     #[must_use]
     pub fn by_token(self, token: TokenMark) -> Grant {
         Grant { token, ..self }
+    }
+
+    /// The same, by this token, which is kept for as long as the grant.
+    #[must_use]
+    pub(super) fn by_opaque(self, opaque: Arc<Opaque>) -> Grant {
+        Grant { token: opaque.mark(), opaque: Some(opaque), ..self }
     }
 
     /// The token that it rests on.

@@ -59,6 +59,8 @@ struct Verified {
 #[derive(Clone)]
 struct Elsewhere {
     issuer: Arc<str>,
+    /// The key that verified it; empty where its issuer was asked instead.
+    key_id: Arc<str>,
     /// What the token grants, before the registry has its say.
     scope: Arc<str>,
     group: Option<Arc<str>>,
@@ -141,9 +143,16 @@ impl Logins {
             Err(LoginRefused::UnknownKey) => {
                 let token_of = Compact::parse(token);
                 let issuer = token_of.as_ref().and_then(|token| token.claims.text("iss")).unwrap_or_default();
-                match self.foreign.look_again(issuer).await {
+                let checked = match self.foreign.look_again(issuer).await {
                     true => self.validator.check(token, now_ms),
                     false => Err(LoginRefused::UnknownKey),
+                };
+                match checked {
+                    // Without any key nobody can say that this one is not its issuer's.
+                    Err(LoginRefused::UnknownKey) if self.foreign.is_without_keys(issuer) => {
+                        Err(LoginRefused::IssuerUnavailable)
+                    }
+                    checked => checked,
                 }
             }
             checked => checked,
@@ -194,9 +203,10 @@ impl Logins {
         fits(&verified)?;
         let grant = self.look_up(&verified, now, now_ms).await?;
         // What is no JWT is remembered where it was asked about, and for a shorter time.
-        if !is_opaque(token) {
-            self.verified.insert(hash, Verified { registry, grant: Arc::clone(&grant), ..verified });
+        if let (true, Some(elsewhere)) = (is_opaque(token), &verified.elsewhere) {
+            return Ok(Arc::new(self.foreign.watched(&elsewhere.issuer, token, &grant)));
         }
+        self.verified.insert(hash, Verified { registry, grant: Arc::clone(&grant), ..verified });
         Ok(grant)
     }
 
@@ -259,11 +269,14 @@ impl Logins {
         Ok(Grant::service(name, scopes, i64::MAX).elsewhere())
     }
 
-    /// What is known of the token of this hash, if its time is not over. The clock may have been set since, so both
-    /// ends count.
+    /// What is known of the token of this hash, if its time is not over and its key not withdrawn. The clock may have been
+    /// set since, so both ends count.
     fn known(&self, hash: &[u8; 32], now_ms: i64) -> Option<Verified> {
         let known = self.verified.get(hash)?;
-        if !(known.valid_from_ms..known.grant.expires_at_ms()).contains(&now_ms) {
+        let is_timely = (known.valid_from_ms..known.grant.expires_at_ms()).contains(&now_ms);
+        // A key that its issuer shows no longer, or that has become too old, verifies nothing: nor what it once has.
+        let has_key = |of: &Elsewhere| self.foreign.has_key(&of.issuer, &of.key_id, now_ms);
+        if !is_timely || !known.elsewhere.as_ref().is_none_or(has_key) {
             self.verified.remove(hash);
             return None;
         }
@@ -275,6 +288,7 @@ impl Logins {
         let (grant, valid_from_ms) = (Arc::new(grant(&claims)?), valid_from_ms(&claims));
         let elsewhere = self.foreign.knows(&claims.issuer).then(|| Elsewhere {
             issuer: claims.issuer.into(),
+            key_id: claims.key_id.into(),
             scope: claims.scope.into(),
             group: claims.group.map(Arc::from),
         });

@@ -293,12 +293,6 @@ impl Auth {
             Ok(_) => self.0.journal.enter(event("login", client_id)),
             Err(reason) => {
                 tracing::warn!(?user_name, ?client_id, reason = reason.as_str(), "A login is refused: {reason}.");
-                if *reason == LoginRefused::NotRegistered {
-                    tracing::warn!(
-                        ?user_name,
-                        "To let it in: `sealgate device add {user_name} --issuer URL`, or register = \"on_login\"."
-                    );
-                }
                 self.0.journal.enter_failure(event("login_refused", reason.as_str()), now);
             }
         }
@@ -335,9 +329,9 @@ impl Auth {
     }
 }
 
-/// A store or an issuer that is away is nobody's failure.
+/// What passes by itself is nobody's failure.
 fn is_failure(reason: LoginRefused) -> bool {
-    !matches!(reason, LoginRefused::StoreUnavailable | LoginRefused::IssuerUnavailable)
+    !reason.is_passing()
 }
 
 /// What a log line shows of a foreign name; `Debug` escapes it besides. Whoever swaps name and secret must not find the secret in

@@ -49,6 +49,9 @@ pub enum LoginRefused {
     /// It comes with a token of another issuer, and nobody has added it to the registry for that one.
     #[error("the token's subject was not added for its issuer")]
     NotRegistered,
+    /// It would be added at its first login, but its issuer has had as many added as it may in a second.
+    #[error("too many devices of the issuer come for the first time at once")]
+    TooManyNew,
     /// The device or the client is disabled.
     #[error("the token's subject is disabled")]
     Disabled,
@@ -67,8 +70,14 @@ pub enum LoginRefused {
 }
 
 impl LoginRefused {
+    /// Whether it is no fault of whoever logs in, who should come again later.
+    pub fn is_passing(self) -> bool {
+        use LoginRefused::{IssuerUnavailable, StoreUnavailable, TooManyNew};
+        matches!(self, StoreUnavailable | IssuerUnavailable | TooManyNew)
+    }
+
     /// Every reason, in the order of the declaration.
-    pub const ALL: [LoginRefused; 19] = [
+    pub const ALL: [LoginRefused; 20] = [
         LoginRefused::MissingToken,
         LoginRefused::Malformed,
         LoginRefused::WrongType,
@@ -83,6 +92,7 @@ impl LoginRefused {
         LoginRefused::WrongClientId,
         LoginRefused::UnknownPrincipal,
         LoginRefused::NotRegistered,
+        LoginRefused::TooManyNew,
         LoginRefused::Disabled,
         LoginRefused::Revoked,
         LoginRefused::NoOperator,
@@ -107,6 +117,7 @@ impl LoginRefused {
             LoginRefused::WrongClientId => "wrong_client_id",
             LoginRefused::UnknownPrincipal => "unknown_principal",
             LoginRefused::NotRegistered => "not_registered",
+            LoginRefused::TooManyNew => "too_many_new",
             LoginRefused::Disabled => "disabled",
             LoginRefused::Revoked => "revoked",
             LoginRefused::NoOperator => "no_operator",

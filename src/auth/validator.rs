@@ -246,7 +246,8 @@ fn check_type(header: &Members) -> Result<(), LoginRefused> {
     if access_token { Ok(()) } else { Err(LoginRefused::WrongType) }
 }
 
-fn check_time(claims: &Claims, now_ms: i64) -> Result<(), LoginRefused> {
+/// Whether it is the token's time.
+pub(super) fn check_time(claims: &Claims, now_ms: i64) -> Result<(), LoginRefused> {
     // RFC 7519 section 4.1.4: not "on or after" that time.
     if now_ms >= claims.expires_at_ms {
         return Err(LoginRefused::Expired);

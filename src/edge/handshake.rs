@@ -193,7 +193,7 @@ async fn log_in(connect: &Connect, house: &Arc<House>, asker: Asker, now_ms: i64
 fn login_code(refused: LoginRefused) -> ReasonCode {
     match refused {
         LoginRefused::WrongClientId => ReasonCode::ClientIdentifierNotValid,
-        LoginRefused::StoreUnavailable | LoginRefused::IssuerUnavailable => ReasonCode::ServerUnavailable,
+        passing if passing.is_passing() => ReasonCode::ServerUnavailable,
         _ => ReasonCode::NotAuthorized,
     }
 }

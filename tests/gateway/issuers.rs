@@ -2,7 +2,7 @@
 
 mod real;
 
-use sealgate::mqtt::{QoS, ReasonCode, Version};
+use sealgate::mqtt::{Packet, QoS, ReasonCode, Version};
 use serde_json::{Value, json};
 
 use crate::harness::issuer::Issuer;
@@ -94,15 +94,26 @@ fn who_was_not_added_is_refused_and_the_log_says_how_to_add_it() {
     let gateway = gateway(&issuer, "");
     keys_are_there(&gateway);
     assert_eq!(answer(&gateway, "pump", issuer.token("pump", "device")), ReasonCode::NotAuthorized);
+    assert_eq!(answer(&gateway, "console", issuer.token("console", "sub:readings/#")), ReasonCode::NotAuthorized);
     let log = gateway.log();
-    assert!(log.contains("sealgate device add pump --issuer"), "{log}");
-    assert_eq!(gateway.metrics().value("sealgate_auth_logins_total", &[("result", "not_registered")]), 1.0);
+    for command in ["device add pump --issuer", "client add console --issuer"] {
+        assert!(log.contains(&format!("sealgate {command} {}", issuer.url())), "{command}: {log}");
+    }
+    assert_eq!(gateway.metrics().value("sealgate_auth_logins_total", &[("result", "not_registered")]), 2.0);
+    // People choose their names at many an issuer; who pastes a line of the log runs nothing of theirs.
+    for (name, scope) in
+        [("x`reboot`", "device"), ("x;reboot", "sub:a"), ("$(reboot)", "sub:a"), ("x\nadd reboot", "device")]
+    {
+        assert_eq!(answer(&gateway, name, issuer.token(name, scope)), ReasonCode::NotAuthorized, "{name:?}");
+    }
+    let proposed = gateway.log().lines().filter(|line| line.contains("To let it in")).count();
+    assert_eq!(proposed, 2);
 }
 
 #[test]
 fn a_device_may_be_added_at_its_first_login() {
     let issuer = Issuer::start();
-    let gateway = gateway(&issuer, "register = \"on_login\", groups_claim = \"groups\"");
+    let gateway = gateway(&issuer, "register = \"on_login\", groups_claim = \"groups\", group = \"pumps\"");
     keys_are_there(&gateway);
     let mut claims = issuer.claims("pump", "device");
     claims["groups"] = json!(["vans", "others"]);
@@ -114,6 +125,14 @@ fn a_device_may_be_added_at_its_first_login() {
     let entered = run(&gateway, &["audit", "--action", "device_added", "--format", "json"]);
     let entered: Value = serde_json::from_str(entered.trim()).unwrap();
     assert_eq!((&entered["subject"], &entered["who"]), (&json!("pump"), &json!(issuer.url())));
+    Client::connect(&gateway, Version::V5, &login("fan", issuer.token("fan", "device")));
+    let listed = run(&gateway, &["device", "list", "--format", "json"]);
+    let fan: Value = listed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .find(|device: &Value| device["device_id"] == "fan")
+        .unwrap();
+    assert_eq!(fan["group"], "pumps", "its token names none");
     // What no device can be called is not added.
     for name in ["a b", "a+b", "#", "a/b", "$x", "*", "x'; DROP TABLE devices; --", "(.*)", "ä", ""] {
         let refused = answer(&gateway, name, issuer.token(name, "device"));
@@ -124,7 +143,7 @@ fn a_device_may_be_added_at_its_first_login() {
     }
     // A service never adds itself.
     assert_eq!(answer(&gateway, "console", issuer.token("console", "sub:readings/#")), ReasonCode::NotAuthorized);
-    assert_eq!(run(&gateway, &["device", "list", "--format", "json"]).lines().count(), 1);
+    assert_eq!(run(&gateway, &["device", "list", "--format", "json"]).lines().count(), 2);
 }
 
 #[test]
@@ -180,6 +199,24 @@ fn a_rotated_key_is_found_by_one_look_and_a_storm_of_unknown_ones_makes_no_more(
 }
 
 #[test]
+fn a_key_that_its_issuer_has_withdrawn_is_believed_no_more_not_even_of_tokens_that_were_seen() {
+    let issuer = Issuer::start();
+    let gateway = gateway(&issuer, "refresh = \"1s\"");
+    keys_are_there(&gateway);
+    add(&gateway, "pump", &issuer.url());
+    let token = issuer.token("pump", "device");
+    assert_eq!(answer(&gateway, "pump", token.clone()), ReasonCode::Success);
+    assert_eq!(answer(&gateway, "pump", token.clone()), ReasonCode::Success);
+    let hits = gateway.metrics().value("sealgate_auth_cache_hits_total", &[]);
+    assert_eq!(hits, 1.0, "it is remembered");
+    issuer.rotate();
+    eventually("the old key is gone", || {
+        (answer(&gateway, "pump", issuer.token("pump", "device")) == ReasonCode::Success).then_some(())
+    });
+    assert_eq!(answer(&gateway, "pump", token), ReasonCode::NotAuthorized);
+}
+
+#[test]
 fn while_the_issuer_is_away_its_keys_are_believed_and_the_gateway_starts_without_them() {
     let issuer = Issuer::start();
     let mut gateway = Gateway::prepare(&[("auth.issuer", &issuer.setting("refresh = \"1s\""))]);
@@ -197,7 +234,8 @@ fn while_the_issuer_is_away_its_keys_are_believed_and_the_gateway_starts_without
     gateway.restart();
     let ready = get(gateway.admin(), "/ready");
     assert!(ready.status == 503 && ready.body.contains("issuer"), "{ready:?}");
-    assert_eq!(answer(&gateway, "pump", issuer.token("pump", "device")), ReasonCode::NotAuthorized);
+    // Nobody knows yet whether the token is good: come again later.
+    assert_eq!(answer(&gateway, "pump", issuer.token("pump", "device")), ReasonCode::ServerUnavailable);
     let ours = gateway.add_device("ours");
     Client::of_device(&gateway, Version::V5, &ours);
     issuer.is_silent(false);
@@ -236,6 +274,87 @@ fn a_token_that_is_no_jwt_is_asked_about_and_the_answer_is_remembered() {
     // MQTT 5 section 3.2.2.2: come again later.
     assert_eq!(answer(&gateway, "pump", "another".to_owned()), ReasonCode::ServerUnavailable);
     assert!(!gateway.log().contains("s3cret"));
+}
+
+#[test]
+fn an_opaque_token_that_its_issuer_takes_back_ends_its_connections_and_no_others() {
+    let (issuer, scratch) = (Issuer::start(), crate::harness::Scratch::new("taken-back"));
+    let secret = scratch.join("secret");
+    std::fs::write(&secret, "s3cret").unwrap();
+    let gateway = gateway(
+        &issuer,
+        &format!(
+            "introspection_url = \"{}/introspect\", introspection_client_id = \"gate\", \
+             introspection_client_secret_file = \"{}\", introspection_cache = \"1s\"",
+            issuer.url(),
+            secret.display(),
+        ),
+    );
+    keys_are_there(&gateway);
+    let is_there = |client: &mut Client| {
+        client.send(&Packet::PingReq);
+        assert!(matches!(client.receive(), Packet::PingResp));
+    };
+    let mut clients = ["pump", "fan"].map(|name| {
+        add(&gateway, name, &issuer.url());
+        let mut means = issuer.claims(name, "device");
+        // Not every issuer gives its tokens ids.
+        means.as_object_mut().unwrap().remove("jti");
+        means["active"] = json!(true);
+        issuer.means(&format!("of{name}"), means);
+        Client::connect(&gateway, Version::V5, &login(name, format!("of{name}")))
+    });
+    let asked = issuer.introspections();
+    eventually("it is asked again about each, twice", || (issuer.introspections() >= asked + 4).then_some(()));
+    clients.iter_mut().for_each(is_there);
+
+    // Who does not answer takes nothing back.
+    issuer.is_silent(true);
+    eventually("it is noticed", || gateway.log().contains("does not say what a token is worth").then_some(()));
+    clients.iter_mut().for_each(is_there);
+    issuer.is_silent(false);
+
+    issuer.means("ofpump", json!({"active": false}));
+    let [mut pump, mut fan] = clients;
+    let last = pump.until_closed();
+    let told =
+        matches!(last.last(), Some(Packet::Disconnect(disconnect)) if disconnect.code == ReasonCode::NotAuthorized);
+    assert!(told, "{last:?}");
+    is_there(&mut fan);
+    assert_eq!(answer(&gateway, "pump", "ofpump".to_owned()), ReasonCode::NotAuthorized);
+}
+
+#[test]
+fn an_issuer_that_does_not_answer_holds_up_no_token_of_another_and_is_not_taken_for_a_no() {
+    let (issuer, scratch) = (Issuer::start(), crate::harness::Scratch::new("two-introspections"));
+    let secret = scratch.join("secret");
+    std::fs::write(&secret, "s3cret").unwrap();
+    // It accepts connections, as far as anybody can see, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent_url = format!("http://{}", silent.local_addr().unwrap());
+    let table = |url: &str| {
+        format!(
+            "{{ issuer = \"{url}\", jwks_url = \"{}/jwks\", introspection_url = \"{url}/introspect\", \
+             introspection_client_id = \"gate\", introspection_client_secret_file = \"{}\" }}",
+            issuer.url(),
+            secret.display(),
+        )
+    };
+    let both = format!("[{}, {}]", table(&silent_url), table(&issuer.url()));
+    let gateway = Gateway::start_with(&[("auth.issuer", &both)]);
+    keys_are_there(&gateway);
+    add(&gateway, "pump", &issuer.url());
+    let mut means = issuer.claims("pump", "device");
+    means["active"] = json!(true);
+    issuer.means("good", means.clone());
+    assert_eq!(answer(&gateway, "pump", "good".to_owned()), ReasonCode::Success);
+    // The one that does not answer may know it, so it is not said to be bad: come again later.
+    assert_eq!(answer(&gateway, "pump", "unknown".to_owned()), ReasonCode::ServerUnavailable);
+    assert_eq!(gateway.metrics().value("sealgate_auth_logins_total", &[("result", "issuer_unavailable")]), 1.0);
+    // RFC 7662 section 2.1: a refresh token is one that its issuer calls active.
+    means["token_use"] = json!("refresh_token");
+    issuer.means("refresh", means);
+    assert_eq!(answer(&gateway, "pump", "refresh".to_owned()), ReasonCode::NotAuthorized);
 }
 
 #[test]

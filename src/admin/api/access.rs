@@ -64,7 +64,7 @@ impl FromRequestParts<Api> for Asking {
             Err(Refused { reason, pause }) => {
                 tokio::time::sleep(pause.min(PAUSE_MAX)).await;
                 Err(match reason {
-                    LoginRefused::StoreUnavailable | LoginRefused::IssuerUnavailable => {
+                    passing if passing.is_passing() => {
                         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "who that is cannot be asked now")
                     }
                     LoginRefused::NoOperator => {

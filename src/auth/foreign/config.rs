@@ -53,6 +53,9 @@ pub struct ForeignConfig {
     /// Whether a device that is not in the registry is added to it.
     #[serde(default)]
     pub register: Register,
+    /// The group of a device that is added so and whose token names none.
+    #[serde(default)]
+    pub group: Option<String>,
     /// Where it says what a token that is no JWT is worth (RFC 7662); none: such tokens are refused.
     #[serde(default)]
     pub introspection_url: Option<String>,
@@ -165,6 +168,8 @@ impl ForeignConfig {
         let unnamed = unnamed.then(|| "a claim has a name".to_owned());
         let audience = self.audience.as_ref().is_some_and(String::is_empty);
         let audience = audience.then(|| "an audience has a name".to_owned());
+        let group = self.group.as_deref().is_some_and(|group| !is_group(group));
+        let group = group.then(|| "group: 1 to 64 of A-Z a-z 0-9 _ -".to_owned());
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         let times = [
             // Rotated keys are found within a minute.
@@ -175,7 +180,7 @@ impl ForeignConfig {
         let times = times.into_iter().flatten().map(|(key, sentence)| format!("{key}: {sentence}"));
         unfit
             .chain(times)
-            .chain([incomplete, untyped, unnamed, audience].into_iter().flatten())
+            .chain([incomplete, untyped, unnamed, audience, group].into_iter().flatten())
             .collect::<Vec<_>>()
             .into_iter()
     }
@@ -198,6 +203,15 @@ impl ForeignConfig {
         self.url_mistake("", url).is_none()
     }
 }
+
+/// Whether a group can have this name.
+pub(in crate::auth) fn is_group(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    (1..=GROUP_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits)
+}
+
+/// The longest name of a group.
+const GROUP_BYTES_MAX: usize = 64;
 
 /// Whether an `http` URL leads to this machine, whatever a name server says.
 fn is_loopback(url: &str) -> bool {
@@ -241,6 +255,7 @@ mod tests {
             ("token_types = []", "token_types"),
             ("device_claim = \"\"", "claim"),
             ("audience = \"\"", "audience"),
+            ("group = \"a b\"", "group"),
             ("refresh = \"2m\"", "refresh"),
             ("keys_max_age = \"1s\"", "keys_max_age"),
             ("introspection_cache = \"1h\"", "introspection_cache"),

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::config::ForeignConfig;
 use super::documents::{DocumentError, jwks_url, keys, metadata_urls};
-use crate::auth::validator::KeyRing;
+use crate::auth::validator::{KeyRing, VerificationKey};
 use crate::fetch::{Fetch, FetchError};
 use crate::metrics::IntGauge;
 
@@ -112,7 +112,7 @@ impl Keeper {
     }
 
     /// Takes what came of a fetch; how long the next one has time.
-    fn take(&self, result: Result<Vec<crate::auth::validator::VerificationKey>, Failure>) -> Duration {
+    fn take(&self, result: Result<Vec<VerificationKey>, Failure>) -> Duration {
         let (mut state, issuer) = (self.state(), self.config.issuer.as_str());
         state.is_fetching = false;
         let (is_well, pause) = (result.is_ok(), if result.is_ok() { self.config.refresh } else { SPACING });
@@ -145,7 +145,7 @@ impl Keeper {
         pause
     }
 
-    async fn fetch_keys(&self) -> Result<Vec<crate::auth::validator::VerificationKey>, Failure> {
+    async fn fetch_keys(&self) -> Result<Vec<VerificationKey>, Failure> {
         let url = match &self.config.jwks_url {
             Some(url) => url.clone(),
             None => self.discover().await?,
@@ -184,4 +184,55 @@ impl Keeper {
 #[expect(clippy::disallowed_methods, reason = "a driver reads the clock")]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::auth::Metrics;
+    use crate::auth::keys::SigningKey;
+    use crate::metrics::Registry;
+    use crate::tls::client_config;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn keeper(more: &str) -> Keeper {
+        let config = toml::from_str(&format!("issuer = \"https://login.example\"\n{more}")).unwrap();
+        let up = Metrics::issuer(&Registry::default(), "https://login.example");
+        Keeper::new(Arc::new(config), Fetch::new(client_config(None, None).unwrap()), up)
+    }
+
+    fn a_key() -> Vec<VerificationKey> {
+        let jwk = SigningKey::generate().unwrap().jwk();
+        keys(json!({"keys": [jwk]}).to_string().as_bytes()).unwrap()
+    }
+
+    fn no_answer() -> Failure {
+        Failure::Status { url: "https://login.example/jwks".to_owned(), status: 503 }
+    }
+
+    #[test]
+    fn while_no_keys_come_those_that_were_there_are_believed_and_it_is_tried_sooner() {
+        let (keeper, keys) = (keeper(""), a_key());
+        let kid = keys[0].kid().to_owned();
+        assert!(!keeper.has_keys());
+        assert_eq!(keeper.take(Ok(keys)), Duration::from_secs(45));
+        assert_eq!(keeper.up.get(), 1);
+        assert_eq!(keeper.take(Err(no_answer())), SPACING);
+        assert!(keeper.has_keys() && keeper.ring().find(&kid, NOW_MS).is_some());
+        assert_eq!(keeper.up.get(), 0);
+    }
+
+    #[test]
+    fn keys_that_are_too_old_are_believed_no_more_until_others_come() {
+        let (keeper, keys) = (keeper("keys_max_age = \"0s\""), a_key());
+        let kid = keys[0].kid().to_owned();
+        keeper.take(Ok(keys.clone()));
+        keeper.take(Err(no_answer()));
+        assert!(!keeper.has_keys() && keeper.ring().find(&kid, NOW_MS).is_none());
+        keeper.take(Ok(keys));
+        assert!(keeper.has_keys() && keeper.ring().find(&kid, NOW_MS).is_some());
+    }
 }

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::config::ForeignConfig;
+use super::config::{ForeignConfig, is_group};
 use crate::auth::claims::{Claims, audiences};
 use crate::auth::jose::Members;
 use crate::auth::refusal::LoginRefused;
@@ -32,12 +32,26 @@ pub(in crate::auth) fn check_type(
     if kind.to_ascii_lowercase().ends_with("at+jwt") {
         return Ok(());
     }
-    // Keycloak says it in a claim: Bearer, ID, Refresh, Offline, Logout.
-    let other = claims.text("typ").is_some_and(|kind| !kind.eq_ignore_ascii_case("bearer"));
-    // What stands in an ID token alone (OpenID Connect Core sections 2 and 3.3.2.11), and what does not stand there.
-    let identity = ["nonce", "at_hash", "c_hash", "s_hash"].iter().any(|name| claims.member(name).is_some());
+    // Keycloak says it in a claim: Bearer, ID, Refresh, Offline, Logout; Cognito in another: access, id.
+    let other = !says_access(claims, "typ") || !says_access(claims, "token_use");
+    // What stands in an ID token alone (OpenID Connect Core sections 2 and 3.3.2.11) or in one of events (RFC 8417 section 2.2).
+    let of_others = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
+    let identity = of_others.iter().any(|name| claims.member(name).is_some());
     let unscoped = found(claims, &config.scope_claim).is_none() && config.groups_claim.is_none();
     if other || identity || unscoped { Err(LoginRefused::WrongType) } else { Ok(()) }
+}
+
+/// Whether an answer about a token (RFC 7662) is about an access token that is good for whoever shows it: refresh tokens are introspected, too
+/// (section 2.1), and one that is bound to a key (RFC 9449 section 6.2) proves nothing without it.
+pub(super) fn check_introspected_type(answer: &Members) -> Result<(), LoginRefused> {
+    let names = ["token_type", "typ", "token_use"];
+    if names.iter().all(|name| says_access(answer, name)) { Ok(()) } else { Err(LoginRefused::WrongType) }
+}
+
+/// Whether a member that tells of which kind a token is, if it is there, tells of an access token for its bearer.
+fn says_access(members: &Members, name: &str) -> bool {
+    let access = |kind: &str| ["bearer", "access_token", "access"].iter().any(|known| kind.eq_ignore_ascii_case(known));
+    members.member(name).is_none_or(|kind| kind.as_str().is_some_and(access))
 }
 
 /// The claims in our words.
@@ -66,7 +80,7 @@ pub(in crate::auth) fn claims(config: &ForeignConfig, members: &Members) -> Resu
         key_id: String::new(),
         expires_at_ms: time("exp")?.ok_or(malformed)?,
         not_before_ms: time("nbf")?,
-        group: groups.first().map(|group| (*group).to_owned()),
+        group: groups.iter().find(|group| is_group(group)).map(|group| (*group).to_owned()),
     })
 }
 

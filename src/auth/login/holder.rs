@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::{Elsewhere, Logins, NAME_BYTES_MAX, Verified, enabled, may_be_name, unavailable};
+use crate::auth::foreign::Registration;
 use crate::auth::grant::{Grant, Principal};
 use crate::auth::refusal::LoginRefused;
 use crate::auth::{scope, secret};
@@ -51,10 +52,21 @@ impl Logins {
         now: Instant,
         now_ms: i64,
     ) -> Result<(), LoginRefused> {
-        let mut device = self.store.device(id).await.map_err(unavailable)?;
-        if device.is_none() && is_device_id(id) && self.foreign.may_register(&elsewhere.issuer, now) {
-            device = Some(self.register(id, elsewhere, now_ms).await?);
-        }
+        let device = match self.store.device(id).await.map_err(unavailable)? {
+            Some(device) => Some(device),
+            None if !is_name(id) => None,
+            None => match self.foreign.registration(&elsewhere.issuer, now) {
+                Registration::Now => Some(self.register(id, elsewhere, now_ms).await?),
+                Registration::Later => return Err(LoginRefused::TooManyNew),
+                Registration::Never => {
+                    let issuer = &*elsewhere.issuer;
+                    tracing::warn!(
+                        "To let it in: `sealgate device add {id} --issuer {issuer}`, or register = \"on_login\"."
+                    );
+                    None
+                }
+            },
+        };
         let device = device.filter(|device| device.issuer.as_deref() == Some(&*elsewhere.issuer));
         enabled(device.ok_or(LoginRefused::NotRegistered)?.state)
     }
@@ -68,7 +80,7 @@ impl Logins {
             client_id,
             secret_sha256,
             key_version_min: self.foreign.key_version(),
-            group: elsewhere.group.clone().filter(|group| is_group(group)),
+            group: elsewhere.group.clone().or_else(|| self.foreign.group(&elsewhere.issuer)),
             issuer: Some(Arc::clone(&elsewhere.issuer)),
             created_at_ms: now_ms,
         };
@@ -94,6 +106,10 @@ impl Logins {
         grant: &Grant,
     ) -> Result<Arc<Grant>, LoginRefused> {
         let service = if may_be_name(name) { self.store.service(name).await.map_err(unavailable)? } else { None };
+        if service.is_none() && is_name(name) {
+            let issuer = &*elsewhere.issuer;
+            tracing::warn!("To let it in: `sealgate client add {name} --issuer {issuer} --scope SCOPE`.");
+        }
         let service = service.filter(|service| service.issuer.as_deref() == Some(&*elsewhere.issuer));
         let service = service.ok_or(LoginRefused::NotRegistered)?;
         enabled(service.state)?;
@@ -104,14 +120,9 @@ impl Logins {
     }
 }
 
-/// Whether a device may be added under this name: 1 to 64 of `A-Z a-z 0-9 . _ : -`, as every device's.
-fn is_device_id(name: &str) -> bool {
+/// Whether a device or a service can be added under this name: 1 to 64 of `A-Z a-z 0-9 . _ : -`. Such a name is none that a shell would take
+/// for more, so it may stand in a command that the log proposes.
+fn is_name(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte);
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits)
-}
-
-/// Whether a group can have this name: 1 to 64 of `A-Z a-z 0-9 _ -`.
-fn is_group(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits)
 }

@@ -96,7 +96,7 @@ impl Verdict {
     pub(super) fn of(wish: &Wish<'_>, found: Result<Arc<Grant>, LoginRefused>) -> Self {
         let grant = match found {
             Ok(grant) => grant,
-            Err(LoginRefused::StoreUnavailable) => return Verdict::Unavailable,
+            Err(reason) if reason.is_passing() => return Verdict::Unavailable,
             Err(_) => return Verdict::Denied,
         };
         let may_publish = |topic: &str| Topic::new(topic).is_ok_and(|topic| grant.may_publish(&topic));
@@ -208,11 +208,13 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_away_is_no_refusal_and_grants_nothing() {
+    fn a_store_or_an_issuer_that_is_away_is_no_refusal_and_grants_nothing() {
         for wish in
             [Wish::LogIn { token: Token(""), from: None }, Wish::Publish("a"), Wish::Subscribe(vec![]), Wish::Unknown]
         {
-            assert_eq!(Verdict::of(&wish, Err(LoginRefused::StoreUnavailable)), Verdict::Unavailable);
+            for away in [LoginRefused::StoreUnavailable, LoginRefused::IssuerUnavailable] {
+                assert_eq!(Verdict::of(&wish, Err(away)), Verdict::Unavailable);
+            }
             assert_eq!(Verdict::of(&wish, Err(LoginRefused::Disabled)), Verdict::Denied);
         }
         assert_eq!(Verdict::of(&Wish::Unknown, found()), Verdict::Denied);

@@ -29,6 +29,28 @@ over_both! {
 }
 
 over_both! {
+    async fn a_device_and_a_service_are_one_issuers(dir) {
+        let (store, issuer) = (dir.store().await, Some(Arc::from("https://login.example/realms/iot")));
+        store.add_device(&NewDevice { issuer: issuer.clone(), ..new_device("theirs") }).await.unwrap();
+        store.add_device(&new_device("ours")).await.unwrap();
+        store.add_service(&NewService { issuer: issuer.clone(), ..new_service("rules") }).await.unwrap();
+        let device = async |id: &str| store.device(id).await.unwrap().unwrap().issuer;
+        assert_eq!((device("theirs").await, device("ours").await), (issuer.clone(), None));
+        assert_eq!(store.service("rules").await.unwrap().unwrap().issuer, issuer);
+        assert_eq!(store.devices(None, 10).await.unwrap()[1].issuer, issuer);
+        // Nobody becomes another issuer's without a trace, and it is noticed at once.
+        let version = store.registry_version().await.unwrap();
+        run(&mut dir.shell().await, "UPDATE devices SET issuer = 'https://evil.example' WHERE device_id = 'ours'").await;
+        run(&mut dir.shell().await, "UPDATE services SET issuer = NULL WHERE name = 'rules'").await;
+        assert!(store.registry_version().await.unwrap() > version);
+        let log = store.audit_log(&AuditFilter::default(), 0, 1000).await.unwrap();
+        let changed = log.iter().filter(|entry| entry.action.ends_with("_issuer"));
+        let changed: Vec<_> = changed.map(|entry| (&*entry.action, &*entry.subject, &*entry.detail)).collect();
+        assert_eq!(changed, [("device_issuer", "ours", "https://evil.example"), ("service_issuer", "rules", "")]);
+    }
+}
+
+over_both! {
     async fn a_clients_state_is_its_holders(dir) {
         let store = dir.store().await;
         store.add_device(&new_device("d")).await.unwrap();

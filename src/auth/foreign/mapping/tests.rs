@@ -52,7 +52,12 @@ fn an_access_token_of_keycloak_is_told_from_its_others() {
         let other = with(keycloak(), "typ", json!(kind));
         assert_eq!(check(OF_KEYCLOAK, "JWT", &other), Err(LoginRefused::WrongType), "{kind}");
     }
-    for claim in ["nonce", "at_hash", "c_hash"] {
+    for kind in [json!("id"), json!("refresh"), json!(7), json!(null)] {
+        let other = with(keycloak(), "token_use", kind.clone());
+        assert_eq!(check(OF_KEYCLOAK, "JWT", &other), Err(LoginRefused::WrongType), "{kind}");
+    }
+    assert_eq!(check(OF_KEYCLOAK, "JWT", &with(keycloak(), "token_use", json!("access"))), Ok(()));
+    for claim in ["nonce", "at_hash", "c_hash", "events"] {
         let identity = with(keycloak(), claim, json!("x"));
         assert_eq!(check(OF_KEYCLOAK, "JWT", &identity), Err(LoginRefused::WrongType), "{claim}");
     }
@@ -76,6 +81,9 @@ fn a_service_has_the_scopes_that_say_something_here_and_those_of_its_groups() {
     let claims = mapped(more, &token).unwrap();
     assert_eq!((&*claims.subject, &*claims.scope), ("ada", "sub:a pub:b/# sealgate:operator"));
     assert_eq!(claims.group.as_deref(), Some("ops"));
+    let of = |groups: Value| mapped(more, &with(token.clone(), "groups", groups)).unwrap().group;
+    assert_eq!(of(json!(["/realm/vans", "", "vans"])).as_deref(), Some("vans"), "the first that can be one");
+    assert_eq!((of(json!([])), of(json!(["a b"])), of(json!(7))), (None, None, None));
     let nothing = mapped("", &with(token, "scope", json!("openid"))).unwrap();
     assert_eq!(nothing.scope, "", "it may come in and do nothing");
 }
