@@ -137,13 +137,13 @@ impl Logins {
     /// worth.
     async fn check(&self, token: &str, now_ms: i64) -> Result<Claims, LoginRefused> {
         if is_opaque(token) {
-            return self.foreign.introspect(token, now_ms).await;
+            return Box::pin(self.foreign.introspect(token, now_ms)).await;
         }
         match self.validator.check(token, now_ms) {
             Err(LoginRefused::UnknownKey) => {
                 let token_of = Compact::parse(token);
                 let issuer = token_of.as_ref().and_then(|token| token.claims.text("iss")).unwrap_or_default();
-                let checked = match self.foreign.look_again(issuer).await {
+                let checked = match Box::pin(self.foreign.look_again(issuer)).await {
                     true => self.validator.check(token, now_ms),
                     false => Err(LoginRefused::UnknownKey),
                 };

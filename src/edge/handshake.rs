@@ -181,7 +181,8 @@ async fn log_in(connect: &Connect, house: &Arc<House>, asker: Asker, now_ms: i64
     // A password that is no text is no token.
     let token =
         connect.password.as_ref().and_then(|password| std::str::from_utf8(password.as_bytes()).ok()).unwrap_or("");
-    let login = house.auth.login(user_name, token, &connect.client_id, asker, now_ms).await;
+    // Apart, since what a login may need (another issuer's answer) is nothing that each connection should hold.
+    let login = Box::pin(house.auth.login(user_name, token, &connect.client_id, asker, now_ms)).await;
     login.map_err(|auth::Refused { reason, pause }| TurnedAway {
         code: login_code(reason),
         cause: Refused::Login,
