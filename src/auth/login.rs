@@ -88,11 +88,14 @@ impl Logins {
         Logins { store, validator, foreign, verified, standings, registry, taken_back, cache_hits }
     }
 
-    /// From now on it is these tokens that are no longer good.
+    /// From now on it is these tokens that are no longer good. Whoever came in before is looked up again if they are others than before.
     pub(crate) fn take_back(&self, taken_back: TakenBack) -> Arc<TakenBack> {
-        let taken_back = Arc::new(taken_back);
-        *self.taken_back.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&taken_back);
-        taken_back
+        let mut known = self.taken_back.write().unwrap_or_else(PoisonError::into_inner);
+        if **known != taken_back {
+            *known = Arc::new(taken_back);
+            self.registry_changed();
+        }
+        Arc::clone(&known)
     }
 
     /// What a token says whose holder may come in now, whoever shows it.
@@ -129,7 +132,7 @@ impl Logins {
         };
         match is_foreign {
             true => Ok(Arc::new(grant(&self.check(token, now_ms).await?)?)),
-            false => self.grant_of(token, now, now_ms, |_| Ok(())).await,
+            false => self.any(token, now, now_ms).await,
         }
     }
 

@@ -150,8 +150,8 @@ impl Auth {
         Ok((Auth(Arc::new(Inner { endpoint, logins, failed, journal, store, metrics })), writer))
     }
 
-    /// Takes the signing keys and the revoked tokens as the store has them now, and has every login judged anew. What is given back are the
-    /// tokens whose connections have to end.
+    /// Takes the signing keys and the revoked tokens as the store has them now. Every login is judged anew if other tokens are taken back
+    /// than before. What is given back are the tokens whose connections have to end.
     ///
     /// # Errors
     /// The store does not answer, or has a key that does not open. Then nothing has changed.
@@ -160,9 +160,7 @@ impl Auth {
         let revoked = self.0.store.revoked_tokens(now_ms).await?;
         let issuer = self.0.endpoint.issuer();
         let taken_back = TakenBack::new(issuer.url().as_str(), &revoked, &issuer.ended(now_ms));
-        let taken_back = self.0.logins.take_back(taken_back);
-        self.0.logins.registry_changed();
-        Ok(taken_back)
+        Ok(self.0.logins.take_back(taken_back))
     }
 
     /// What has to be done now and then: the next signing key, if it is time, and what is over goes.
@@ -253,10 +251,7 @@ impl Auth {
             let role = grant.role().ok_or(LoginRefused::NoOperator)?;
             Ok(Operator { name: Arc::clone(grant.principal().name()), role })
         });
-        if result.is_err() {
-            self.0.metrics.logins.inc(LoginResult::of(&result));
-        }
-        self.paused(result, "", asker, is_failure)
+        self.unless_refused(result, asker)
     }
 
     /// What the bearer of `token` may do, whoever that is; for what is asked for over HTTP.
@@ -265,6 +260,11 @@ impl Auth {
     /// The first reason against it. It is counted as a login and entered into the account of failures.
     pub async fn bearer(&self, token: &str, asker: Asker, now_ms: i64) -> Result<Arc<Grant>, Refused<LoginRefused>> {
         let result = self.0.logins.any(token, asker.now, now_ms).await;
+        self.unless_refused(result, asker)
+    }
+
+    /// Counts the bearer of a token as a login where it is refused; its requests are none.
+    fn unless_refused<T>(&self, result: Result<T, LoginRefused>, asker: Asker) -> Result<T, Refused<LoginRefused>> {
         if result.is_err() {
             self.0.metrics.logins.inc(LoginResult::of(&result));
         }

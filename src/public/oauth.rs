@@ -4,6 +4,7 @@
 //! answer is taken from the request: a client that is told where to send its secret has to hear it from the settings,
 //! not from a `Host` header.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -41,15 +42,12 @@ pub(super) async fn token(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let authorization = match authorization(&headers) {
-        Ok(authorization) => authorization,
+    let (authorization, asker, now_ms) = match asked(&headers, peer) {
+        Ok(asked) => asked,
         Err(status) => return refused(status, TokenRefused::InvalidRequest),
     };
-    let (now, now_ms) = clocks();
-    match auth.answer(authorization, &body, Asker { from: peer.ip(), now }, now_ms).await {
-        Ok(answer) => (NO_STORE, Json(answer)).into_response(),
-        Err(why) => late(why).await,
-    }
+    told(auth.answer(authorization, &body, asker, now_ms).await.map(|answer| (NO_STORE, Json(answer)).into_response()))
+        .await
 }
 
 /// `POST /oauth/introspect` (RFC 7662 section 2)
@@ -59,15 +57,14 @@ pub(super) async fn introspect(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let authorization = match authorization(&headers) {
-        Ok(authorization) => authorization,
+    let (authorization, asker, now_ms) = match asked(&headers, peer) {
+        Ok(asked) => asked,
         Err(status) => return refused(status, TokenRefused::InvalidRequest),
     };
-    let (now, now_ms) = clocks();
-    match auth.introspect(authorization, &body, Asker { from: peer.ip(), now }, now_ms).await {
-        Ok(worth) => (NO_STORE, Json(worth)).into_response(),
-        Err(why) => late(why).await,
-    }
+    told(
+        auth.introspect(authorization, &body, asker, now_ms).await.map(|worth| (NO_STORE, Json(worth)).into_response()),
+    )
+    .await
 }
 
 /// `POST /oauth/revoke` (RFC 7009 section 2)
@@ -77,31 +74,37 @@ pub(super) async fn revoke(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let authorization = match authorization(&headers) {
-        Ok(authorization) => authorization,
+    let (authorization, asker, now_ms) = match asked(&headers, peer) {
+        Ok(asked) => asked,
         Err(status) => return refused(status, TokenRefused::InvalidRequest),
     };
-    let (now, now_ms) = clocks();
-    match auth.revoke(authorization, &body, Asker { from: peer.ip(), now }, now_ms).await {
-        Ok(()) => (NO_STORE, StatusCode::OK).into_response(),
-        Err(why) => late(why).await,
-    }
+    told(auth.revoke(authorization, &body, asker, now_ms).await.map(|()| (NO_STORE, StatusCode::OK).into_response()))
+        .await
 }
 
-/// The one `Authorization` header of a request that bears a form, if there is one; else the status that it gets.
-fn authorization(headers: &HeaderMap) -> Result<Option<&str>, StatusCode> {
+/// Of a request that bears a form: its one `Authorization` header, if there is one, who asks, and when; else the status that it gets.
+fn asked(headers: &HeaderMap, peer: SocketAddr) -> Result<(Option<&str>, Asker, i64), StatusCode> {
     if !is_form(headers) {
         return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE);
     }
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let first = all.next().map(|value| value.to_str().unwrap_or_default());
-    if all.next().is_some() { Err(StatusCode::BAD_REQUEST) } else { Ok(first) }
+    if all.next().is_some() {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let (now, now_ms) = clocks();
+    Ok((first, Asker { from: peer.ip(), now }, now_ms))
 }
 
-/// A refusal, once its pause is over.
-async fn late(Refused { reason, pause }: Refused<TokenRefused>) -> Response {
-    tokio::time::sleep(pause.min(PAUSE_MAX)).await;
-    refused(status(reason), reason)
+/// The answer, or a refusal once its pause is over.
+async fn told(result: Result<Response, Refused<TokenRefused>>) -> Response {
+    match result {
+        Ok(answer) => answer,
+        Err(Refused { reason, pause }) => {
+            tokio::time::sleep(pause.min(PAUSE_MAX)).await;
+            refused(status(reason), reason)
+        }
+    }
 }
 
 /// `GET /oauth/jwks` (RFC 7517 section 8.5.2)

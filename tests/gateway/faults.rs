@@ -89,11 +89,7 @@ fn a_server_that_stood_still_under_load_loses_nothing() {
 fn messages_that_come_often_and_in_any_order_are_stored_once() {
     let sqlite = Gateway::start();
     deliver_anyhow(&[&sqlite]);
-    let mut one = Gateway::prepare_on_postgres(&[]);
-    one.restart();
-    let mut other = Gateway::prepare_on(one.url().to_owned(), &[]);
-    other.take_keys_of(&one);
-    other.restart();
+    let [one, other] = Gateway::two_on_postgres(&[]);
     deliver_anyhow(&[&one, &other]);
 }
 

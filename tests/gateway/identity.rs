@@ -6,14 +6,8 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Device, Gateway, Login, Scratch, eventually, http};
 
-fn run(gateway: &Gateway, arguments: &[&str]) -> String {
-    let output = gateway.run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 fn lines(gateway: &Gateway, arguments: &[&str]) -> Vec<Value> {
-    run(gateway, arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    gateway.prints(arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// Asks an endpoint of the issuer as a client.
@@ -63,11 +57,7 @@ fn a_token_that_is_revoked_ends_its_connection_and_its_session() {
 
 #[test]
 fn each_gateway_on_the_database_knows_what_was_revoked_at_another() {
-    let mut one = Gateway::prepare_on_postgres(&[]);
-    one.restart();
-    let mut other = Gateway::prepare_on(one.url().to_owned(), &[]);
-    other.take_keys_of(&one);
-    other.restart();
+    let [one, other] = Gateway::two_on_postgres(&[]);
     let pump = one.add_device("pump");
     let login = Login::of_device(&one, &pump);
     let mut client = there(&other, &login);
@@ -76,18 +66,14 @@ fn each_gateway_on_the_database_knows_what_was_revoked_at_another() {
     // An operator who has found a token does it by the command.
     let login = Login::of_device(&other, &pump);
     let mut client = there(&other, &login);
-    run(&one, &["issuer", "revoke", &login.token]);
+    one.prints(&["issuer", "revoke", &login.token]);
     assert_eq!(ended_with(&mut client), Some(ReasonCode::NotAuthorized));
     assert!(!one.run(&["issuer", "revoke", "no.such.token"]).status.success());
 }
 
 #[test]
 fn the_next_key_is_shown_before_it_signs_at_each_gateway() {
-    let mut one = Gateway::prepare_on_postgres(&[]);
-    one.restart();
-    let mut other = Gateway::prepare_on(one.url().to_owned(), &[]);
-    other.take_keys_of(&one);
-    other.restart();
+    let [one, other] = Gateway::two_on_postgres(&[]);
     let pump = one.add_device("pump");
     let mut client = Client::of_device(&other, Version::V5, &pump);
     let shown = |gateway: &Gateway| {
@@ -95,7 +81,7 @@ fn the_next_key_is_shown_before_it_signs_at_each_gateway() {
         keys.as_array().unwrap().iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let first = shown(&one);
-    run(&one, &["issuer", "rotate"]);
+    one.prints(&["issuer", "rotate"]);
     for gateway in [&one, &other] {
         eventually("it is shown", || (shown(gateway).len() == 2).then_some(()));
     }
@@ -107,7 +93,7 @@ fn the_next_key_is_shown_before_it_signs_at_each_gateway() {
     assert_eq!(client.publish_acknowledged(&pump.topic(), pump.seal(1.0)).code, ReasonCode::Success);
 
     // Somebody may have the key: what it has signed is worth nothing at any gateway.
-    run(&one, &["issuer", "rotate", "--now"]);
+    one.prints(&["issuer", "rotate", "--now"]);
     assert_eq!(ended_with(&mut client), Some(ReasonCode::NotAuthorized));
     for gateway in [&one, &other] {
         eventually("the old one is gone", || (shown(gateway).len() == 1 && shown(gateway) != first).then_some(()));
@@ -171,7 +157,7 @@ fn the_audit_log_says_who_did_what() {
     let mut client = Client::of_device(&gateway, Version::V5, &pump);
     let stranger = Login { token: "none".to_owned(), ..Login::of_device(&gateway, &pump) };
     Client::open(&gateway, Version::V5).log_in(stranger.connect(Version::V5));
-    run(&gateway, &["device", "disable", "pump"]);
+    gateway.prints(&["device", "disable", "pump"]);
     client.until_closed();
     let of = |action: &str| {
         let all = lines(&gateway, &["audit", "--subject", "pump", "--action", action, "--format", "json"]);
@@ -187,7 +173,7 @@ fn the_audit_log_says_who_did_what() {
         ["command line", "127.0.0.1", "127.0.0.1", "127.0.0.1", "command line",]
     );
     assert_eq!(told[3]["detail"], "malformed");
-    let table = run(&gateway, &["audit", "--since", "1h"]);
+    let table = gateway.prints(&["audit", "--since", "1h"]);
     assert!(table.lines().count() > 5 && !table.contains(&pump.client_secret), "{table}");
 }
 

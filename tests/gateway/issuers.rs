@@ -12,14 +12,8 @@ fn gateway(issuer: &Issuer, more: &str) -> Gateway {
     Gateway::start_with(&[("auth.issuer", &issuer.setting(more))])
 }
 
-fn run(gateway: &Gateway, arguments: &[&str]) -> String {
-    let output = gateway.run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
-
 fn add(gateway: &Gateway, id: &str, issuer: &str) -> Value {
-    serde_json::from_str(&run(gateway, &["device", "add", id, "--issuer", issuer, "--format", "json"])).unwrap()
+    serde_json::from_str(&gateway.prints(&["device", "add", id, "--issuer", issuer, "--format", "json"])).unwrap()
 }
 
 fn login(name: &str, token: String) -> Login {
@@ -83,7 +77,7 @@ fn a_device_comes_in_with_a_token_of_the_issuer_that_it_was_added_for() {
     Client::of_device(&gateway, Version::V5, &ours);
 
     // Taken back like any other.
-    run(&gateway, &["device", "disable", "pump"]);
+    gateway.prints(&["device", "disable", "pump"]);
     client.until_closed();
     assert_eq!(answer(&gateway, "pump", issuer.token("pump", "device")), ReasonCode::NotAuthorized);
 }
@@ -120,13 +114,13 @@ fn a_device_may_be_added_at_its_first_login() {
     let token = issuer.sign("at+jwt", &claims);
     Client::connect(&gateway, Version::V5, &login("pump", token.clone()));
     Client::connect(&gateway, Version::V5, &login("pump", token));
-    let listed: Value = serde_json::from_str(run(&gateway, &["device", "list", "--format", "json"]).trim()).unwrap();
+    let listed: Value = serde_json::from_str(gateway.prints(&["device", "list", "--format", "json"]).trim()).unwrap();
     assert_eq!((&listed["device_id"], &listed["group"]), (&json!("pump"), &json!("vans")));
-    let entered = run(&gateway, &["audit", "--action", "device_added", "--format", "json"]);
+    let entered = gateway.prints(&["audit", "--action", "device_added", "--format", "json"]);
     let entered: Value = serde_json::from_str(entered.trim()).unwrap();
     assert_eq!((&entered["subject"], &entered["who"]), (&json!("pump"), &json!(issuer.url())));
     Client::connect(&gateway, Version::V5, &login("fan", issuer.token("fan", "device")));
-    let listed = run(&gateway, &["device", "list", "--format", "json"]);
+    let listed = gateway.prints(&["device", "list", "--format", "json"]);
     let fan: Value = listed
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
@@ -143,7 +137,7 @@ fn a_device_may_be_added_at_its_first_login() {
     }
     // A service never adds itself.
     assert_eq!(answer(&gateway, "console", issuer.token("console", "sub:readings/#")), ReasonCode::NotAuthorized);
-    assert_eq!(run(&gateway, &["device", "list", "--format", "json"]).lines().count(), 2);
+    assert_eq!(gateway.prints(&["device", "list", "--format", "json"]).lines().count(), 2);
 }
 
 #[test]
@@ -151,10 +145,17 @@ fn a_service_has_what_both_its_token_and_the_registry_grant() {
     let issuer = Issuer::start();
     let gateway = gateway(&issuer, "");
     keys_are_there(&gateway);
-    run(
-        &gateway,
-        &["client", "add", "console", "--issuer", &issuer.url(), "--scope", "sub:readings/#", "--scope", "pub:alarms"],
-    );
+    gateway.prints(&[
+        "client",
+        "add",
+        "console",
+        "--issuer",
+        &issuer.url(),
+        "--scope",
+        "sub:readings/#",
+        "--scope",
+        "pub:alarms",
+    ]);
     let token = issuer.token("console", "openid sub:readings/+ sub:secrets/#");
     let mut client = Client::connect(&gateway, Version::V5, &login("console", token));
     for (filter, code) in [

@@ -8,18 +8,8 @@ use serde_json::{Value, json};
 use crate::harness::http::get_as;
 use crate::harness::{Client, Device, Gateway, Login, Scratch, eventually, post_form};
 
-fn try_run(gateway: &Gateway, arguments: &[&str]) -> Result<String, String> {
-    let output = gateway.run(arguments);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
-}
-
-fn run(gateway: &Gateway, arguments: &[&str]) -> String {
-    try_run(gateway, arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
-}
-
 fn usage(gateway: &Gateway, version: u8) -> Value {
-    let all = run(gateway, &["keys", "usage", "--format", "json"]);
+    let all = gateway.prints(&["keys", "usage", "--format", "json"]);
     let mut lines = all.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     lines.find(|line| line["version"] == json!(version)).unwrap_or_else(|| panic!("{all}"))
 }
@@ -61,17 +51,17 @@ fn one_device_rotates_under_load_and_nothing_good_is_refused_nor_anything_old_ac
             });
             let mut client = Client::of_device(&gateway, Version::V5, &pump);
             assert_eq!(publish(&mut client, &pump), ReasonCode::Success);
-            run(&gateway, &["device", "rotate", "pump"]);
+            gateway.prints(&["device", "rotate", "pump"]);
             // Until it has the new key, the old one is good, and the rotation does not end by mistake.
             assert_eq!(publish(&mut client, &pump), ReasonCode::Success);
-            let early = try_run(&gateway, &["device", "rotate", "pump", "--finish"]).unwrap_err();
+            let early = gateway.tries(&["device", "rotate", "pump", "--finish"]).unwrap_err();
             assert!(early.contains("has not used version 2"), "{early}");
             let renewed = fetched(&gateway, &pump, 2);
             assert_eq!(publish(&mut client, &renewed), ReasonCode::Success);
             assert_eq!(publish(&mut client, &pump), ReasonCode::Success, "both open");
             assert_eq!(usage(&gateway, 2)["fetched_by"], json!(1));
             assert_eq!(usage(&gateway, 2)["newest_used_by"], json!(1));
-            run(&gateway, &["device", "rotate", "pump", "--finish"]);
+            gateway.prints(&["device", "rotate", "pump", "--finish"]);
             eventually("the old key opens no more", || {
                 (publish(&mut client, &pump) == ReasonCode::NotAuthorized).then_some(())
             });
@@ -87,11 +77,11 @@ fn one_device_rotates_under_load_and_nothing_good_is_refused_nor_anything_old_ac
         assert_eq!(gateway.metrics().value("sealgate_seal_keys_fetched_total", &[]), 1.0);
         assert!(gateway.law_holds());
         // What the old key has sealed is provable still, and released where the operator names it.
-        run(&gateway, &["verify"]);
-        let released = run(&gateway, &["quarantine", "release", "--device", "pump", "--accept-key", "1"]);
+        gateway.prints(&["verify"]);
+        let released = gateway.prints(&["quarantine", "release", "--device", "pump", "--accept-key", "1"]);
         assert!(released.contains("stored"), "{released}");
         let fetches =
-            run(&gateway, &["audit", "--action", "seal_key_fetched", "--subject", "pump", "--format", "json"]);
+            gateway.prints(&["audit", "--action", "seal_key_fetched", "--subject", "pump", "--format", "json"]);
         assert_eq!(fetches.lines().count(), 1, "{fetches}");
     }
 }
@@ -102,8 +92,8 @@ fn a_version_is_retired_for_all_and_destroyed_when_it_is_meant() {
     let pump = gateway.add_device("pump");
     let mut client = Client::of_device(&gateway, Version::V5, &pump);
     assert_eq!(publish(&mut client, &pump), ReasonCode::Success);
-    assert!(try_run(&gateway, &["keys", "retire", "1"]).unwrap_err().contains("newest"));
-    run(&gateway, &["keys", "add"]);
+    assert!(gateway.tries(&["keys", "retire", "1"]).unwrap_err().contains("newest"));
+    gateway.prints(&["keys", "add"]);
     let van = gateway.add_device("van");
     assert_eq!(van.key_version, 2, "new devices get it");
     eventually("the gateway has it", || {
@@ -114,16 +104,16 @@ fn a_version_is_retired_for_all_and_destroyed_when_it_is_meant() {
     let renewed = fetched(&gateway, &pump, 2);
     assert_eq!(publish(&mut client, &renewed), ReasonCode::Success);
 
-    assert!(try_run(&gateway, &["keys", "destroy", "1", "--confirm", "1"]).unwrap_err().contains("still opens"));
-    run(&gateway, &["keys", "retire", "1"]);
+    assert!(gateway.tries(&["keys", "destroy", "1", "--confirm", "1"]).unwrap_err().contains("still opens"));
+    gateway.prints(&["keys", "retire", "1"]);
     eventually("it opens no more", || (publish(&mut client, &pump) == ReasonCode::NotAuthorized).then_some(()));
-    run(&gateway, &["verify"]);
-    let asked = try_run(&gateway, &["keys", "destroy", "1"]).unwrap_err();
+    gateway.prints(&["verify"]);
+    let asked = gateway.tries(&["keys", "destroy", "1"]).unwrap_err();
     assert!(asked.contains("stored envelopes could be proved no more") && asked.contains("--confirm 1"), "{asked}");
-    run(&gateway, &["keys", "destroy", "1", "--confirm", "1"]);
-    let listed = run(&gateway, &["keys", "list", "--format", "json"]);
+    gateway.prints(&["keys", "destroy", "1", "--confirm", "1"]);
+    let listed = gateway.prints(&["keys", "list", "--format", "json"]);
     assert!(listed.contains(r#""state":"destroyed""#) && listed.lines().count() == 2, "{listed}");
-    let verified = run(&gateway, &["verify"]);
+    let verified = gateway.prints(&["verify"]);
     assert!(verified.contains("envelopes are of a master key that was destroyed"), "{verified}");
     // The gateway goes on with what is left, also after a start: the database is the same one's.
     assert_eq!(publish(&mut client, &renewed), ReasonCode::Success);
@@ -132,7 +122,7 @@ fn a_version_is_retired_for_all_and_destroyed_when_it_is_meant() {
     gateway.restart();
     let mut client = Client::of_device(&gateway, Version::V5, &renewed);
     assert_eq!(publish(&mut client, &renewed), ReasonCode::Success);
-    let told = try_run(&gateway, &["quarantine", "release", "--accept-key", "1"]).unwrap_err();
+    let told = gateway.tries(&["quarantine", "release", "--accept-key", "1"]).unwrap_err();
     assert!(told.contains("no master key of version 1"), "{told}");
 }
 
@@ -158,7 +148,7 @@ fn a_seal_key_is_handed_to_its_device_alone() {
     ] {
         assert_eq!(ask(path, token), status, "{path}");
     }
-    run(&gateway, &["device", "disable", "pump"]);
+    gateway.prints(&["device", "disable", "pump"]);
     eventually("it is disabled", || (ask("/enrol/seal-key", &token) == 401).then_some(()));
 
     // Whatever else the operator has accepted: a key crosses no network in the clear.
@@ -176,16 +166,12 @@ fn a_seal_key_is_handed_to_its_device_alone() {
 
 #[test]
 fn a_gateway_that_lacks_a_version_refuses_nobody_for_it() {
-    let mut one = Gateway::prepare_on_postgres(&[]);
-    one.restart();
-    let mut other = Gateway::prepare_on(one.url().to_owned(), &[]);
-    other.take_keys_of(&one);
-    other.restart();
+    let [one, other] = Gateway::two_on_postgres(&[]);
     let pump = one.add_device("pump");
-    run(&one, &["device", "rotate", "pump"]);
+    one.prints(&["device", "rotate", "pump"]);
     let renewed = fetched(&one, &pump, 2);
     assert_eq!(publish(&mut Client::of_device(&one, Version::V5, &renewed), &renewed), ReasonCode::Success);
-    run(&one, &["device", "rotate", "pump", "--finish"]);
+    one.prints(&["device", "rotate", "pump", "--finish"]);
     // The other gateway has not been given it: it holds what the device sends, and says so.
     let mut client = Client::of_device(&other, Version::V5, &renewed);
     let packet = client.publish(&renewed.topic(), sealgate::mqtt::QoS::AtLeastOnce, renewed.seal(2.0));
@@ -216,7 +202,7 @@ fn master_keys_come_from_a_file_a_variable_or_a_command() {
         assert_eq!(publish(&mut Client::of_device(&gateway, Version::V5, &pump), &pump), ReasonCode::Success);
         assert!(!gateway.data_dir().join("master.keys").exists(), "{settings:?}");
         // What somebody else keeps is his to change.
-        let told = run(&gateway, &["keys", "add"]);
+        let told = gateway.prints(&["keys", "add"]);
         assert!(told.contains("Add this line there") && told.contains("\n2 "), "{told}");
         assert!(!gateway.log().contains(&"0f".repeat(32)));
     }
@@ -234,7 +220,7 @@ fn master_keys_come_from_a_file_a_variable_or_a_command() {
         let gateway = Gateway::prepare(&[]);
         let flags = arguments.iter().flat_map(|setting| ["--set", setting]);
         let all: Vec<&str> = flags.chain(["device", "add", "pump"]).collect();
-        let said = try_run(&gateway, &all).unwrap_err();
+        let said = gateway.tries(&all).unwrap_err();
         assert!(said.contains(told), "{arguments:?}: {said}");
     }
     assert!(!scratch.join("none").exists());
@@ -249,12 +235,12 @@ fn a_secret_makes_way_while_both_are_good() {
         post_form(gateway.public(), "/oauth/token", &fields).status
     };
     let rotated = |overlap: &str| -> String {
-        let printed = run(&gateway, &["device", "rotate-secret", "pump", "--overlap", overlap, "--format", "json"]);
+        let printed = gateway.prints(&["device", "rotate-secret", "pump", "--overlap", overlap, "--format", "json"]);
         serde_json::from_str::<Value>(&printed).unwrap()["client_secret"].as_str().unwrap().to_owned()
     };
     let second = rotated("1h");
     assert_eq!((fetch(&pump.client_secret), fetch(&second)), (200, 200));
-    run(&gateway, &["device", "rotate-secret", "pump", "--finish"]);
+    gateway.prints(&["device", "rotate-secret", "pump", "--finish"]);
     assert_eq!((fetch(&pump.client_secret), fetch(&second)), (401, 200));
     let third = rotated("0s");
     assert_eq!((fetch(&second), fetch(&third)), (401, 200), "no overlap");
@@ -266,5 +252,5 @@ fn a_secret_makes_way_while_both_are_good() {
         })),
     );
     Client::connect(&gateway, Version::V5, &client);
-    assert!(try_run(&gateway, &["client", "rotate-secret", "nobody"]).unwrap_err().contains("no service nobody"));
+    assert!(gateway.tries(&["client", "rotate-secret", "nobody"]).unwrap_err().contains("no service nobody"));
 }

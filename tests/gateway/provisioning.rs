@@ -5,16 +5,6 @@ use serde_json::{Value, json};
 
 use crate::harness::{Client, Device, Gateway, Scratch, eventually};
 
-fn try_run(gateway: &Gateway, arguments: &[&str]) -> Result<String, String> {
-    let output = gateway.run(arguments);
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
-}
-
-fn run(gateway: &Gateway, arguments: &[&str]) -> String {
-    try_run(gateway, arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
-}
-
 fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -28,7 +18,7 @@ fn a_fleet_is_imported_and_its_credentials_are_good() {
         let lines: String = (0..5_000).map(|number| format!("van-{number:04},vans\n")).collect();
         std::fs::write(&file, format!("device_id,group\n{lines}")).unwrap();
         let (file, credentials) = (file.to_str().unwrap(), credentials.to_str().unwrap());
-        run(&gateway, &["device", "import", file, "--credentials", credentials]);
+        gateway.prints(&["device", "import", file, "--credentials", credentials]);
         let made = json_lines(&std::fs::read_to_string(credentials).unwrap());
         assert_eq!(made.len(), 5_000);
         let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(credentials).unwrap().permissions());
@@ -36,20 +26,20 @@ fn a_fleet_is_imported_and_its_credentials_are_good() {
         let device = Device::from_json(&made[4_321]);
         let mut client = Client::of_device(&gateway, Version::V5, &device);
         assert_eq!(client.publish_acknowledged(&device.topic(), device.seal(1.0)).code, ReasonCode::Success);
-        let listed = run(&gateway, &["device", "list", "--group", "vans", "--prefix", "van-43", "--format", "json"]);
+        let listed = gateway.prints(&["device", "list", "--group", "vans", "--prefix", "van-43", "--format", "json"]);
         assert_eq!(json_lines(&listed).len(), 100);
-        assert_eq!(run(&gateway, &["device", "list", "--limit", "7", "--format", "json"]).lines().count(), 7);
+        assert_eq!(gateway.prints(&["device", "list", "--limit", "7", "--format", "json"]).lines().count(), 7);
         // What was exported is imported elsewhere.
-        let exported = run(&gateway, &["device", "export"]);
+        let exported = gateway.prints(&["device", "export"]);
         assert_eq!(exported.lines().count(), 5_001);
-        assert_eq!(run(&gateway, &["device", "export", "--format", "jsonl", "--state", "disabled"]), "");
+        assert_eq!(gateway.prints(&["device", "export", "--format", "jsonl", "--state", "disabled"]), "");
         let (other, copy) = (Gateway::start(), scratch.join("copy.csv"));
         std::fs::write(&copy, exported).unwrap();
         let again = scratch.join("again.jsonl");
-        run(&other, &["device", "import", copy.to_str().unwrap(), "--credentials", again.to_str().unwrap()]);
-        assert_eq!(run(&other, &["device", "list", "--group", "vans", "--format", "json"]).lines().count(), 5_000);
+        other.prints(&["device", "import", copy.to_str().unwrap(), "--credentials", again.to_str().unwrap()]);
+        assert_eq!(other.prints(&["device", "list", "--group", "vans", "--format", "json"]).lines().count(), 5_000);
         let entered =
-            run(&gateway, &["audit", "--action", "device_added", "--subject", "van-0007", "--format", "json"]);
+            gateway.prints(&["audit", "--action", "device_added", "--subject", "van-0007", "--format", "json"]);
         assert!(json_lines(&entered)[0]["who"].as_str().unwrap().starts_with("os:"), "{entered}");
     }
 }
@@ -61,7 +51,7 @@ fn a_file_with_one_bad_line_adds_nothing_and_names_it() {
     let (file, credentials) = (scratch.join("fleet.csv"), scratch.join("fleet.jsonl"));
     let import = |text: &str| {
         std::fs::write(&file, text).unwrap();
-        try_run(&gateway, &["device", "import", file.to_str().unwrap(), "--credentials", credentials.to_str().unwrap()])
+        gateway.tries(&["device", "import", file.to_str().unwrap(), "--credentials", credentials.to_str().unwrap()])
     };
     for (text, told) in [
         ("device_id\nfine\na b\n", "line 3"),
@@ -72,7 +62,7 @@ fn a_file_with_one_bad_line_adds_nothing_and_names_it() {
         let error = import(text).unwrap_err();
         assert!(error.contains(told) && !credentials.exists(), "{text:?}: {error}");
     }
-    assert_eq!(run(&gateway, &["device", "list", "--format", "json"]).lines().count(), 1);
+    assert_eq!(gateway.prints(&["device", "list", "--format", "json"]).lines().count(), 1);
     // A file that is there is not written over.
     std::fs::write(&credentials, "mine").unwrap();
     assert!(import("device_id\nfine\n").unwrap_err().contains("exists"));
@@ -94,19 +84,19 @@ fn a_device_that_is_removed_is_gone_and_what_it_sent_is_not() {
     assert_eq!(client.publish_acknowledged(&pump.topic(), pump.seal(1.0)).code, ReasonCode::Success);
     let shown: Value = eventually("it is seen", || {
         let shown: Value =
-            serde_json::from_str(&run(&gateway, &["device", "show", "pump", "--format", "json"])).unwrap();
+            serde_json::from_str(&gateway.prints(&["device", "show", "pump", "--format", "json"])).unwrap();
         (shown["presence"]["state"] == json!("online")).then_some(shown)
     });
     assert_eq!((&shown["newest_key_version_used"], &shown["state"]), (&json!(1), &json!("enabled")));
-    assert!(run(&gateway, &["device", "show", "pump"]).contains("online since"));
-    let unsure = try_run(&gateway, &["device", "remove", "pump"]).unwrap_err();
+    assert!(gateway.prints(&["device", "show", "pump"]).contains("online since"));
+    let unsure = gateway.tries(&["device", "remove", "pump"]).unwrap_err();
     assert!(unsure.contains("--yes"), "{unsure}");
-    assert!(try_run(&gateway, &["device", "remove", "pump", "nobody", "--yes"]).is_err());
-    run(&gateway, &["device", "remove", "pump", "--yes"]);
+    assert!(gateway.tries(&["device", "remove", "pump", "nobody", "--yes"]).is_err());
+    gateway.prints(&["device", "remove", "pump", "--yes"]);
     client.until_closed();
-    assert!(try_run(&gateway, &["device", "show", "pump"]).unwrap_err().contains("no device pump"));
-    assert!(run(&gateway, &["export", "readings", "--device", "pump"]).contains("temperature"));
+    assert!(gateway.tries(&["device", "show", "pump"]).unwrap_err().contains("no device pump"));
+    assert!(gateway.prints(&["export", "readings", "--device", "pump"]).contains("temperature"));
     gateway.add_service("console", &["sub:#"]);
-    run(&gateway, &["client", "remove", "console"]);
-    assert!(try_run(&gateway, &["client", "remove", "console"]).is_err());
+    gateway.prints(&["client", "remove", "console"]);
+    assert!(gateway.tries(&["client", "remove", "console"]).is_err());
 }

@@ -6,12 +6,6 @@ use sealgate::mqtt::{Binary, Packet, PublishProperties, QoS, ReasonCode, Version
 
 use crate::harness::{Client, Device, Gateway, Login, eventually};
 
-/// Commands `sealgate ARGUMENTS`, which has to go well.
-fn run(gateway: &Gateway, arguments: &[&str]) {
-    let output = gateway.run(arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 fn refused_at(packets: &[Packet]) -> Option<ReasonCode> {
     packets.iter().find_map(|packet| match packet {
         Packet::Disconnect(disconnect) => Some(disconnect.code),
@@ -49,7 +43,7 @@ fn a_disabled_device_is_sent_away_with_its_session_and_its_will() {
         let service = gateway.add_service("watcher", &["sub:#"]);
         let mut client = there(&gateway, &pump, version);
         let mut stays = there(&gateway, &van, version);
-        run(&gateway, &["device", "disable", "pump"]);
+        gateway.prints(&["device", "disable", "pump"]);
         let told = refused_at(&client.until_closed());
         assert_eq!(told, (version == Version::V5).then_some(ReasonCode::NotAuthorized));
         assert_eq!(gateway.metrics().value("sealgate_edge_ended_total", &[("cause", "revoked")]), 1.0);
@@ -59,7 +53,7 @@ fn a_disabled_device_is_sent_away_with_its_session_and_its_will() {
         assert_eq!(stays.publish_acknowledged(&van.topic(), van.seal(1.0)).code, ReasonCode::Success, "others stay");
         // It comes in again as a stranger.
         drop(service);
-        run(&gateway, &["device", "enable", "pump"]);
+        gateway.prints(&["device", "enable", "pump"]);
         let again = eventually("it is let in again", || {
             let mut connect = Login::of_device(&gateway, &pump).connect(version);
             (connect.clean_start, connect.session_expiry_secs) = (false, 600);
@@ -86,7 +80,7 @@ fn a_session_that_is_away_ends_too_and_its_will_with_it() {
     client.log_in(connect);
     assert_eq!(client.subscribe("news", QoS::AtLeastOnce), ReasonCode::GrantedQoS1);
     drop(client);
-    run(&gateway, &["client", "disable", "rules"]);
+    gateway.prints(&["client", "disable", "rules"]);
     let sessions = || gateway.metrics().value("sealgate_broker_sessions", &[]);
     eventually("its session is gone", || (sessions() == 1.0).then_some(()));
     assert_eq!(gateway.metrics().value("sealgate_broker_subscriptions", &[]), 1.0);
@@ -100,14 +94,10 @@ fn a_session_that_is_away_ends_too_and_its_will_with_it() {
 /// CVE-2020-26892: a credential that ended was good as long as its connection. Each gateway on the database knows of it.
 #[test]
 fn at_another_gateway_it_is_sent_away_as_well() {
-    let mut one = Gateway::prepare_on_postgres(&[]);
-    one.restart();
-    let mut other = Gateway::prepare_on(one.url().to_owned(), &[]);
-    other.take_keys_of(&one);
-    other.restart();
+    let [one, other] = Gateway::two_on_postgres(&[]);
     let pump = one.add_device("pump");
     let mut client = there(&other, &pump, Version::V5);
-    run(&one, &["device", "disable", "pump"]);
+    one.prints(&["device", "disable", "pump"]);
     assert_eq!(refused_at(&client.until_closed()), Some(ReasonCode::NotAuthorized));
     // By hand, in SQL, and gone altogether.
     let van = one.add_device("van");

@@ -275,14 +275,14 @@ fn each_seed_of_frames_is_answered_or_closed_as_it_says() {
 }
 
 /// How much more memory a gateway may have had at a time than before a test of one connection at a time.
-const GROWTH_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const GROWTH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[test]
 fn mutated_frames_are_answered_or_closed_and_cost_nothing_that_stays() {
     let (gateway, login) = gateway();
     let seeds: Vec<Vec<u8>> = seeds("websocket").iter().map(|seed| seed.bytes()).collect();
     let cases = (select(seeds.clone()), mutations(), any::<bool>());
-    let before = gateway.memory_bytes_peak();
+    let before = gateway.peak_memory_bytes();
     let checked = runner(300).run(&cases, |(mut bytes, changes, is_let_in)| {
         mutate(&mut bytes, &changes, &seeds);
         let mut stream = if is_let_in { let_in(&gateway, &login) } else { upgrade(&gateway, MQTT).0 };
@@ -293,7 +293,7 @@ fn mutated_frames_are_answered_or_closed_and_cost_nothing_that_stays() {
     });
     checked.unwrap();
     lives_on(&gateway, &login);
-    let grown = gateway.memory_bytes_peak() - before;
+    let grown = gateway.peak_memory_bytes() - before;
     assert!(grown <= GROWTH_BYTES_MAX, "{grown} bytes");
 }
 
@@ -302,7 +302,7 @@ fn mutated_frames_are_answered_or_closed_and_cost_nothing_that_stays() {
 fn pongs_that_are_not_read_do_not_pile_up() {
     let (gateway, login) = gateway();
     let mut stream = let_in(&gateway, &login);
-    let before = gateway.memory_bytes_peak();
+    let before = gateway.peak_memory_bytes();
     let pings = frame(true, PING, &[b'x'; 125], [0; 4]).repeat(8_000);
     let sent_max = 48 * 1024 * 1024;
     stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -310,7 +310,7 @@ fn pongs_that_are_not_read_do_not_pile_up() {
     while sent < sent_max && stream.write_all(&pings).is_ok() {
         sent += pings.len();
     }
-    let grown = gateway.memory_bytes_peak() - before;
+    let grown = gateway.peak_memory_bytes() - before;
     assert!(grown <= GROWTH_BYTES_MAX, "{grown} bytes for {sent} bytes of pings");
     drop(stream);
     lives_on(&gateway, &login);

@@ -4,7 +4,8 @@ use super::Postgres;
 use super::time::Time;
 use crate::store::audit::column;
 use crate::store::{Actor, AuditFilter, Audited, Event, StoreError};
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
 use sqlx::{PgConnection, PgPool, PgTransaction, QueryBuilder, Row as _};
 
 impl Postgres {
@@ -37,6 +38,20 @@ impl Postgres {
         let deleted = delete.execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(deleted.rows_affected())
+    }
+}
+
+impl Postgres {
+    /// How many rows one statement changes, in a transaction of its own, entered as this one's.
+    pub(super) async fn changed(
+        &self,
+        actor: &Actor,
+        query: Query<'_, sqlx::Postgres, PgArguments>,
+    ) -> Result<u64, StoreError> {
+        let mut transaction = begin_as(&self.0.pool, actor).await?;
+        let changed = query.execute(&mut *transaction).await?;
+        transaction.commit().await?;
+        Ok(changed.rows_affected())
     }
 }
 

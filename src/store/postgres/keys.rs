@@ -70,11 +70,8 @@ impl Postgres {
         actor: &Actor,
         ended_before_ms: i64,
     ) -> Result<u64, StoreError> {
-        let mut transaction = begin_as(&self.0.pool, actor).await?;
         let delete = sqlx::query("DELETE FROM signing_key WHERE ends_at < from_ms($1)").bind(ended_before_ms);
-        let deleted = delete.execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(deleted.rows_affected())
+        self.changed(actor, delete).await
     }
 
     pub(in crate::store) async fn master_key_check(&self) -> Result<Option<[u8; 32]>, StoreError> {

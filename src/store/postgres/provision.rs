@@ -68,10 +68,8 @@ impl Postgres {
         sql: &'static str,
         name: &str,
     ) -> Result<Found, StoreError> {
-        let mut transaction = begin_as(&self.0.pool, actor).await?;
-        let removed = sqlx::query(sql).bind(name).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(Found::of_rows(removed.rows_affected()))
+        let removed = self.changed(actor, sqlx::query(sql).bind(name)).await?;
+        Ok(Found::of_rows(removed))
     }
 }
 

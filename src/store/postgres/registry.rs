@@ -113,10 +113,8 @@ impl Postgres {
             Kind::Device => "UPDATE clients SET public_keys = $1 WHERE device_id = $2",
             Kind::Service => "UPDATE clients SET public_keys = $1 WHERE service = $2",
         };
-        let mut transaction = begin_as(&self.0.pool, actor).await?;
-        let changed = sqlx::query(sql).bind(public_keys).bind(name).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(Found::of_rows(changed.rows_affected()))
+        let changed = self.changed(actor, sqlx::query(sql).bind(public_keys).bind(name)).await?;
+        Ok(Found::of_rows(changed))
     }
 
     pub(in crate::store) async fn not_enabled(&self, kind: Kind, names: &[&str]) -> Result<Vec<String>, StoreError> {
@@ -144,10 +142,8 @@ impl Postgres {
     }
 
     async fn set_state(&self, actor: &Actor, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
-        let mut transaction = begin_as(&self.0.pool, actor).await?;
-        let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(Found::of_rows(changed.rows_affected()))
+        let changed = self.changed(actor, sqlx::query(sql).bind(state.as_str()).bind(name)).await?;
+        Ok(Found::of_rows(changed))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keys and secrets that make way for others, in their tables.
 
 use super::Postgres;
-use super::audit::{begin_as, insert};
+use super::audit::insert;
 use crate::store::rotation::{KeyUsage, NewSecret, usage};
 use crate::store::{Actor, Event, Found, Kind, StoreError};
 
@@ -92,17 +92,5 @@ impl Postgres {
             Kind::Service => "UPDATE clients SET old_secret_sha256 = NULL, old_secret_until = NULL WHERE service = $1",
         };
         Ok(Found::of_rows(self.changed(actor, sqlx::query(sql).bind(name)).await?))
-    }
-
-    /// How many rows one statement changes, in a transaction of its own.
-    async fn changed(
-        &self,
-        actor: &Actor,
-        query: sqlx::query::Query<'_, sqlx::Postgres, sqlx::postgres::PgArguments>,
-    ) -> Result<u64, StoreError> {
-        let mut transaction = begin_as(&self.0.pool, actor).await?;
-        let changed = query.execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(changed.rows_affected())
     }
 }

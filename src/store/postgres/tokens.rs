@@ -1,7 +1,6 @@
 //! Tokens that were taken back, in their table.
 
 use super::Postgres;
-use super::audit::begin_as;
 use crate::store::{Actor, Added, RevokedToken, StoreError};
 
 impl Postgres {
@@ -10,13 +9,10 @@ impl Postgres {
         actor: &Actor,
         token: &RevokedToken,
     ) -> Result<Added, StoreError> {
-        let mut transaction = begin_as(&self.0.pool, actor).await?;
         let sql =
             "INSERT INTO revoked_tokens (jti, subject, expires_at) VALUES ($1, $2, from_ms($3)) ON CONFLICT DO NOTHING";
         let insert = sqlx::query(sql).bind(&token.id).bind(&token.subject).bind(token.expires_at_ms);
-        let inserted = insert.execute(&mut *transaction).await?;
-        transaction.commit().await?;
-        Ok(Added::of_rows(inserted.rows_affected()))
+        Ok(Added::of_rows(self.changed(actor, insert).await?))
     }
 
     pub(in crate::store) async fn revoked_tokens(&self, now_ms: i64) -> Result<Vec<String>, StoreError> {

@@ -1,10 +1,11 @@
 //! The audit log in its table.
 
-use super::Sqlite;
 use super::writer::{Transaction, Writer};
+use super::{Inner, Sqlite};
 use crate::store::audit::column;
 use crate::store::{Actor, AuditFilter, Audited, Event, StoreError};
-use sqlx::sqlite::SqliteRow;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{QueryBuilder, Row as _};
 
 impl Sqlite {
@@ -34,6 +35,20 @@ impl Sqlite {
         let mut transaction = writer.begin().await?;
         let forgotten = forget(&mut transaction, horizon_ms, limit).await;
         Ok(transaction.end(forgotten).await?)
+    }
+}
+
+impl Inner {
+    /// How many rows one statement changes, in a transaction of its own, entered as this one's.
+    pub(super) async fn changed(
+        &self,
+        actor: &Actor,
+        query: Query<'_, sqlx::Sqlite, SqliteArguments>,
+    ) -> Result<u64, StoreError> {
+        let mut writer = self.writer.lock().await;
+        let mut transaction = begin_as(&mut writer, actor).await?;
+        let changed = query.execute(&mut transaction.connection).await;
+        Ok(transaction.end(changed).await?.rows_affected())
     }
 }
 

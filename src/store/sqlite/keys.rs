@@ -53,11 +53,8 @@ impl Sqlite {
         actor: &Actor,
         ended_before_ms: i64,
     ) -> Result<u64, StoreError> {
-        let mut writer = self.0.writer.lock().await;
-        let mut transaction = begin_as(&mut writer, actor).await?;
         let delete = sqlx::query("DELETE FROM signing_key WHERE ends_at < ?").bind(ended_before_ms);
-        let deleted = delete.execute(&mut transaction.connection).await;
-        Ok(transaction.end(deleted).await?.rows_affected())
+        self.0.changed(actor, delete).await
     }
 
     pub(in crate::store) async fn master_key_check(&self) -> Result<Option<[u8; 32]>, StoreError> {

@@ -75,9 +75,7 @@ impl Sqlite {
         sql: &'static str,
         name: &str,
     ) -> Result<Found, StoreError> {
-        let mut writer = self.0.writer.lock().await;
-        let mut transaction = begin_as(&mut writer, actor).await?;
-        let removed = sqlx::query(sql).bind(name).execute(&mut transaction.connection).await;
-        Ok(Found::of_rows(transaction.end(removed).await?.rows_affected()))
+        let removed = self.0.changed(actor, sqlx::query(sql).bind(name)).await?;
+        Ok(Found::of_rows(removed))
     }
 }

@@ -115,10 +115,8 @@ impl Sqlite {
             Kind::Device => "UPDATE clients SET public_keys = ? WHERE device_id = ?",
             Kind::Service => "UPDATE clients SET public_keys = ? WHERE service = ?",
         };
-        let mut writer = self.0.writer.lock().await;
-        let mut transaction = begin_as(&mut writer, actor).await?;
-        let changed = sqlx::query(sql).bind(public_keys).bind(name).execute(&mut transaction.connection).await;
-        Ok(Found::of_rows(transaction.end(changed).await?.rows_affected()))
+        let changed = self.0.changed(actor, sqlx::query(sql).bind(public_keys).bind(name)).await?;
+        Ok(Found::of_rows(changed))
     }
 
     pub(in crate::store) async fn not_enabled(&self, kind: Kind, names: &[&str]) -> Result<Vec<String>, StoreError> {
@@ -145,11 +143,8 @@ impl Sqlite {
     }
 
     async fn set_state(&self, actor: &Actor, sql: &'static str, name: &str, state: State) -> Result<Found, StoreError> {
-        let mut writer = self.0.writer.lock().await;
-        let mut transaction = begin_as(&mut writer, actor).await?;
-        let changed = sqlx::query(sql).bind(state.as_str()).bind(name).execute(&mut transaction.connection).await;
-        let changed = transaction.end(changed).await?;
-        Ok(Found::of_rows(changed.rows_affected()))
+        let changed = self.0.changed(actor, sqlx::query(sql).bind(state.as_str()).bind(name)).await?;
+        Ok(Found::of_rows(changed))
     }
 }
 

@@ -1,8 +1,7 @@
 //! Keys and secrets that make way for others, in their tables.
 
-use super::audit::begin_as;
+use super::Sqlite;
 use super::writer::Transaction;
-use super::{Inner, Sqlite};
 use crate::store::rotation::{KeyUsage, NewSecret, usage};
 use crate::store::{Actor, Event, Found, Kind, StoreError};
 
@@ -89,20 +88,6 @@ impl Sqlite {
             Kind::Service => "UPDATE clients SET old_secret_sha256 = NULL, old_secret_until = NULL WHERE service = ?",
         };
         Ok(Found::of_rows(self.0.changed(actor, sqlx::query(sql).bind(name)).await?))
-    }
-}
-
-impl Inner {
-    /// How many rows one statement changes, in a transaction of its own.
-    async fn changed(
-        &self,
-        actor: &Actor,
-        query: sqlx::query::Query<'_, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>,
-    ) -> Result<u64, StoreError> {
-        let mut writer = self.writer.lock().await;
-        let mut transaction = begin_as(&mut writer, actor).await?;
-        let changed = query.execute(&mut transaction.connection).await;
-        Ok(transaction.end(changed).await?.rows_affected())
     }
 }
 

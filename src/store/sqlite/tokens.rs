@@ -1,7 +1,6 @@
 //! Tokens that were taken back, in their table.
 
 use super::Sqlite;
-use super::audit::begin_as;
 use crate::store::{Actor, Added, RevokedToken, StoreError};
 
 impl Sqlite {
@@ -10,12 +9,10 @@ impl Sqlite {
         actor: &Actor,
         token: &RevokedToken,
     ) -> Result<Added, StoreError> {
-        let mut writer = self.0.writer.lock().await;
-        let mut transaction = begin_as(&mut writer, actor).await?;
         let sql = "INSERT INTO revoked_tokens (jti, subject, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
         let insert = sqlx::query(sql).bind(&token.id).bind(&token.subject).bind(token.expires_at_ms);
-        let inserted = insert.execute(&mut transaction.connection).await;
-        Ok(Added::of_rows(transaction.end(inserted).await?.rows_affected()))
+        let inserted = self.0.changed(actor, insert).await?;
+        Ok(Added::of_rows(inserted))
     }
 
     pub(in crate::store) async fn revoked_tokens(&self, now_ms: i64) -> Result<Vec<String>, StoreError> {

@@ -1,20 +1,20 @@
 //! A gateway in a process of its own, on a data directory of its own.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener};
+use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::thread;
 
 use super::device::{Device, Service};
+use super::doors::{Doors, quiet_address};
 use super::http::{get, post_form};
 use super::postgres::{self, Postgres};
 use super::scrape::Scrape;
 use super::scratch::Scratch;
-use super::wait::{Deadline, PATIENCE, eventually};
+use super::wait::eventually;
 
 /// Where what is written to standard error goes, of all runs on one data directory.
 const LOG: &str = "gateway.log";
@@ -37,15 +37,6 @@ pub(crate) struct Gateway {
 struct Process {
     child: Child,
     doors: Doors,
-}
-
-struct Doors {
-    mqtt: Option<SocketAddr>,
-    mqtt_v5: Option<SocketAddr>,
-    mqtts: Option<SocketAddr>,
-    public: Option<SocketAddr>,
-    https: Option<SocketAddr>,
-    admin: SocketAddr,
 }
 
 impl Gateway {
@@ -82,6 +73,16 @@ impl Gateway {
         gateway.set("database.url", &url);
         gateway.postgres = Some(url);
         gateway
+    }
+
+    /// Two that run on one database in PostgreSQL, with one another's keys.
+    pub(crate) fn two_on_postgres(settings: &[(&str, &str)]) -> [Self; 2] {
+        let mut one = Self::prepare_on_postgres(settings);
+        one.restart();
+        let mut other = Self::prepare_on(one.url().to_owned(), settings);
+        other.take_keys_of(&one);
+        other.restart();
+        [one, other]
     }
 
     /// It only takes messages in from another broker.
@@ -147,8 +148,7 @@ impl Gateway {
         assert!(self.process.is_none(), "it runs already");
         let log = OpenOptions::new().create(true).append(true).open(self.scratch.join(LOG)).unwrap();
         let mut child = self.command(&[self.command]).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let lines = lines_of(child.stdout.take().unwrap());
-        let doors = Doors::announced(&lines);
+        let doors = Doors::announced(child.stdout.take().unwrap());
         self.process = doors.map(|doors| Process { child, doors });
         assert!(self.process.is_some(), "the gateway did not get ready:\n{}", self.log());
     }
@@ -249,13 +249,6 @@ impl Gateway {
         self.metrics().law_difference() == 0.0
     }
 
-    /// The most memory that it has had resident.
-    pub(crate) fn memory_bytes_peak(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.running().child.id())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
-        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
-    }
-
     /// Where its data are.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.scratch.join("data")
@@ -301,7 +294,19 @@ impl Gateway {
         self.command(arguments).output().unwrap()
     }
 
-    /// The same; whoever started it reads what it prints while it runs.
+    /// What `sealgate ARGUMENTS` prints; else what it says is wrong.
+    pub(crate) fn tries(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.run(arguments);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    /// What `sealgate ARGUMENTS` prints, which has to go well.
+    pub(crate) fn prints(&self, arguments: &[&str]) -> String {
+        self.tries(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+    }
+
+    /// A command beside the gateway; whoever started it reads what it prints while it runs.
     pub(crate) fn spawn(&self, arguments: &[&str]) -> Child {
         self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
@@ -348,49 +353,6 @@ impl Drop for Gateway {
             let _ = writeln!(std::io::stderr(), "-- the end of {}:\n{}", self.scratch.join(LOG).display(), self.log());
         }
     }
-}
-
-impl Doors {
-    /// From the lines that `serve` prints; none if it ends, or patience does, before `ready`.
-    fn announced(lines: &Receiver<String>) -> Option<Self> {
-        let deadline = Deadline::after(PATIENCE);
-        let (mut mqtt, mut mqtt_v5, mut mqtts, mut public, mut https, mut admin) = (None, None, None, None, None, None);
-        loop {
-            let line = lines.recv_timeout(deadline.left()).ok()?;
-            if line.trim() == "ready" {
-                return Some(Doors { mqtt, mqtt_v5, mqtts, public, https, admin: admin? });
-            }
-            let Some((door, address)) = line.split_once(" listening on ") else { continue };
-            let address = Some(address.trim().parse().unwrap_or_else(|error| panic!("{error}: {line}")));
-            match door.split(' ').next() {
-                Some("mqtt") => mqtt = address,
-                Some("mqtt5") => mqtt_v5 = address,
-                Some("mqtts") => mqtts = address,
-                Some("https") => https = address,
-                Some("public") => public = address,
-                Some("admin") => admin = address,
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Reads to the end, whoever listens, so that the process never waits for its pipe.
-fn lines_of(stdout: ChildStdout) -> Receiver<String> {
-    let (sender, lines) = mpsc::channel();
-    thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            let _ = sender.send(line);
-        }
-    });
-    lines
-}
-
-/// An address at which nobody listens, and that the system gives to no outgoing connection: those have ports from 32768 on, and one
-/// of theirs would be in the way of a gateway that comes back.
-fn quiet_address() -> SocketAddr {
-    let bindable = |port: u16| TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr()).ok();
-    (0..1_000).find_map(|_| bindable(fastrand::u16(20_000..32_000))).expect("one of twelve thousand ports is free")
 }
 
 /// `edge.listen` is `SEALGATE__EDGE__LISTEN`.

@@ -14,6 +14,7 @@ mod checker;
 mod client;
 mod cutter;
 mod device;
+mod doors;
 mod fleet;
 mod gateway;
 pub(crate) mod http;

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use sealgate::mqtt::{ReasonCode, Version};
 use serde_json::Value;
 
-use super::{add, answer, keys_are_there, login, run};
+use super::{add, answer, keys_are_there, login};
 use crate::harness::{Client, Gateway, Scratch, encoded, eventually};
 
 /// The provider, running.
@@ -102,7 +102,7 @@ fn a_real_provider_lets_its_devices_in_with_keys_of_each_kind_and_changed_ones()
     let gateway = Gateway::start_with(&[("auth.issuer", &setting)]);
     keys_are_there(&gateway);
     add(&gateway, "pump", &url);
-    run(&gateway, &["client", "add", "console", "--issuer", &url, "--scope", "sub:readings/#"]);
+    gateway.prints(&["client", "add", "console", "--issuer", &url, "--scope", "sub:readings/#"]);
     for algorithm in ["RS256", "ES256", "EdDSA"] {
         if algorithm != "RS256" {
             drop(provider);
@@ -137,7 +137,7 @@ fn a_real_provider_says_what_its_opaque_tokens_are_worth() {
     let token = provider.token("opaque-pump", "device");
     assert_eq!(token.matches('.').count(), 0, "it is opaque");
     let mut client = Client::connect(&gateway, Version::V5, &login("opaque-pump", token.clone()));
-    run(&gateway, &["device", "disable", "opaque-pump"]);
+    gateway.prints(&["device", "disable", "opaque-pump"]);
     client.until_closed();
     assert_eq!(answer(&gateway, "opaque-pump", token), ReasonCode::NotAuthorized);
     assert_eq!(answer(&gateway, "opaque-pump", "nonsense".to_owned()), ReasonCode::NotAuthorized);

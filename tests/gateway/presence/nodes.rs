@@ -8,12 +8,7 @@ use crate::harness::{Client, Gateway};
 
 /// Two gateways on one database, and with one master key.
 fn two() -> [Gateway; 2] {
-    let mut one = Gateway::prepare_on_postgres(&[SHORT]);
-    one.restart();
-    let mut other = Gateway::prepare_on(one.url().to_owned(), &[SHORT]);
-    other.take_keys_of(&one);
-    other.restart();
-    [one, other]
+    Gateway::two_on_postgres(&[SHORT])
 }
 
 #[test]
